@@ -1,0 +1,1 @@
+"""Mean-field theory of a circuit, from its definition alone: rates, gains, response times and stability."""
