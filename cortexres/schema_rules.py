@@ -1,0 +1,235 @@
+"""The single rules that `cortexres.schema` is made of; each raises SchemaError where a Dataset breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+from cortexres.errors import SchemaError
+
+COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
+# Differences of float32 states carry rounding of this size, relative to the largest state.
+UPDATE_TOLERANCE = 1e-5
+
+
+def need(dataset: xr.Dataset, what: str, variables: tuple[str, ...], coordinates: tuple[str, ...]) -> None:
+    """Return nothing if the Dataset holds the `variables` and `coordinates`."""
+    if not isinstance(dataset, xr.Dataset):
+        raise SchemaError(f"{what}: got {type(dataset).__name__}, expected an xarray.Dataset")
+    missing = [name for name in variables if name not in dataset.data_vars]
+    if missing:
+        raise SchemaError(
+            f"{what}: no variable {join_names(missing)}, got {join_names(dataset.data_vars)};"
+            f" expected {join_names(variables)}: rename or add it"
+        )
+    missing = [name for name in coordinates if name not in dataset.coords]
+    if missing:
+        raise SchemaError(
+            f"{what}: no coordinate {join_names(missing)}, got {join_names(dataset.coords)};"
+            f" expected {join_names(coordinates)}: add it with assign_coords"
+        )
+
+
+def components(dataset: xr.Dataset) -> list[str]:
+    """Return the names of the input components that the Dataset holds."""
+    return [name for name in COMPONENTS if name in dataset.data_vars]
+
+
+def check_dims(values: xr.DataArray, what: str, expected: tuple[str, ...]) -> None:
+    """Return nothing if `values` has the `expected` dims in this order, none of them empty (but spike)."""
+    if values.dims != expected:
+        raise SchemaError(
+            f"{what}: {values.name} has dims ({join_names(values.dims)}), expected"
+            f" ({join_names(expected)}); transpose or rename them"
+        )
+    empty = [name for name in expected if name != "spike" and values.sizes[name] == 0]
+    if empty:
+        raise SchemaError(f"{what}: {values.name} has no {empty[0]} (size 0), expected at least one")
+
+
+def check_label_dims(dataset: xr.Dataset, what: str, labels: dict[str, str]) -> None:
+    """Return nothing if each coordinate of `labels` that exists lies on its dim alone."""
+    for name, dim in labels.items():
+        if name in dataset.coords and dataset[name].dims != (dim,):
+            raise SchemaError(
+                f"{what}: coordinate {name} has dims ({join_names(dataset[name].dims)}), expected ({dim})"
+            )
+
+
+def check_units(values: xr.DataArray, what: str, expected: str | None) -> None:
+    """Return nothing if `values` is in the `expected` units, or in any where None is expected."""
+    units = values.attrs.get("units")
+    if expected is None and not (isinstance(units, str) and units):
+        raise SchemaError(
+            f'{what}: {values.name} has no units; set .attrs["units"], "1" where it has no dimension'
+        )
+    if expected is not None and units != expected:
+        got = "no units" if units is None else f"units {units!r}"
+        raise SchemaError(
+            f'{what}: {values.name} has {got}, expected "{expected}"; convert and set .attrs["units"]'
+        )
+
+
+def check_plain(values: xr.DataArray, what: str) -> None:
+    """Return nothing if `values` holds plain numbers; a Quantity inside would lose its unit when it is saved.
+
+    Raises
+    ------
+    SchemaError
+        For a Brian2 or pint quantity.
+    """
+    data = values.variable._data if hasattr(values.variable, "_data") else values.data
+    if hasattr(data, "dim") or hasattr(data, "units") or hasattr(data, "magnitude"):
+        raise SchemaError(
+            f"{what}: {values.name} is a {type(data).__name__}, which would lose its unit; divide by the"
+            ' unit and set .attrs["units"]'
+        )
+
+
+def as_numbers(values: xr.DataArray, what: str) -> np.ndarray:
+    """Return the values as an array of real numbers."""
+    check_plain(values, what)
+    if values.dtype.kind not in "fiu":
+        raise SchemaError(f"{what}: {values.name} has dtype {values.dtype}, expected real numbers")
+    return np.asarray(values.values)
+
+
+def as_integers(values: xr.DataArray, what: str) -> np.ndarray:
+    """Return the values as an array of integers."""
+    if values.dtype.kind not in "iu":
+        raise SchemaError(
+            f"{what}: {values.name} has dtype {values.dtype}, expected integers; use .astype(int)"
+        )
+    return np.asarray(values.values)
+
+
+def check_values(values: xr.DataArray, what: str) -> np.ndarray:
+    """Return the values as an array of finite real numbers."""
+    numbers = as_numbers(values, what)
+    check_finite(numbers, values, what)
+    return numbers
+
+
+def check_finite(numbers: np.ndarray, values: xr.DataArray, what: str) -> None:
+    """Return nothing if all `numbers` are finite; `values` says where they stand."""
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        raise SchemaError(
+            f"{what}: {values.name} has {int(bad.sum())} values that are NaN or infinite out of {bad.size}, the"
+            f" first at {name_where(bad, values)}; leave those stimuli or units out, or mend the values"
+        )
+
+
+def check_ids(dataset: xr.Dataset, what: str, names: tuple[str, ...]) -> None:
+    """Return nothing if those coordinates among `names` that exist hold unique integers."""
+    for name in names:
+        if name not in dataset.coords:
+            continue
+        ids, counts = np.unique(as_integers(dataset[name], what), return_counts=True)
+        if counts.max(initial=1) > 1:
+            raise SchemaError(
+                f"{what}: {name} ids {name_first(ids[counts > 1])} occur more than once, expected unique ids"
+            )
+
+
+def check_increasing(numbers: np.ndarray, what: str, name: str) -> None:
+    """Return nothing if `numbers` are finite and strictly increasing."""
+    if not np.all(np.isfinite(numbers)):
+        raise SchemaError(f"{what}: {name} holds NaN or infinity, expected finite numbers")
+    falls = np.flatnonzero(np.diff(numbers) <= 0)
+    if falls.size:
+        k = int(falls[0])
+        raise SchemaError(
+            f"{what}: {name} goes from {numbers[k]} to {numbers[k + 1]} at position {k + 1}, expected"
+            f" strictly increasing values; use .sortby({name!r}) and drop repeats"
+        )
+
+
+def check_time(brain: xr.Dataset, what: str) -> None:
+    """Return nothing if ``time`` increases, in ms, with the width of its bins in ``bin_ms``."""
+    time = brain["time"]
+    check_units(time, what, "ms")
+    check_increasing(as_numbers(time, what), what, "time")
+    width = time.attrs.get("bin_ms")
+    if not isinstance(width, int | float | np.number) or not 0 < width < np.inf:
+        raise SchemaError(
+            f"{what}: time.attrs['bin_ms'] is {width!r}, expected the width of a time bin in ms"
+        )
+
+
+def check_blocks(network: xr.Dataset, what: str) -> None:
+    """Return nothing if ``block`` is 0, 1, ... T and its times, where given, increase."""
+    blocks = as_integers(network["block"], what)
+    if not np.array_equal(blocks, np.arange(blocks.size)):
+        raise SchemaError(
+            f"{what}: block is {name_first(blocks)}, expected 0, 1, ... {blocks.size - 1} (0 is the start)"
+        )
+    if "t_ms" in network.coords:
+        check_increasing(as_numbers(network["t_ms"], what), what, "t_ms")
+
+
+def check_rates(response: xr.DataArray, what: str) -> None:
+    """Return nothing if no rate is negative (beyond rounding)."""
+    negative = response.values < -1e-9
+    if negative.any():
+        raise SchemaError(
+            f"{what}: response has {int(negative.sum())} negative rates out of {negative.size}, the first at"
+            f" {name_where(negative, response)}; expected rates of 0 Hz or more"
+        )
+
+
+def check_update(network: xr.Dataset, what: str) -> None:
+    """Return nothing if ``update`` is 0 at block 0 and then the difference of ``response``."""
+    state, update = network["response"].values.astype(float), network["update"].values.astype(float)
+    start = update[:, 0] != 0
+    if start.any():
+        raise SchemaError(
+            f"{what}: update at block 0 is not 0 for {int(start.sum())} of {start.size} values, expected 0:"
+            " nothing was added to arrive at the start"
+        )
+    wrong = np.abs(update[:, 1:] - np.diff(state, axis=1)) > UPDATE_TOLERANCE * max(np.abs(state).max(), 1e-3)
+    if wrong.any():
+        first = name_where(wrong, network["update"].isel(block=slice(1, None)))
+        raise SchemaError(
+            f"{what}: update differs from the change of response for {int(wrong.sum())} of {wrong.size} values,"
+            f" the first at {first}; expected response[k] - response[k-1]"
+        )
+
+
+def check_score(name: str, values: xr.DataArray, what: str) -> None:
+    """Return nothing if a score has time and block first and real values without infinity."""
+    leading = tuple(dim for dim in values.dims if dim in ("time", "block"))
+    if values.dims[: len(leading)] != tuple(dim for dim in ("time", "block") if dim in leading):
+        raise SchemaError(
+            f"{what}: {name} has dims ({join_names(values.dims)}), expected time and block first; transpose it"
+        )
+    if values.dtype.kind not in "fiub":
+        raise SchemaError(f"{what}: {name} has dtype {values.dtype}, expected real numbers")
+    if np.isinf(values.values).any():
+        raise SchemaError(
+            f"{what}: {name} holds infinity, expected finite values, or NaN where a score is undefined"
+        )
+    if name.endswith("_p") and np.any((values.values < 0) | (values.values > 1)):
+        raise SchemaError(f"{what}: {name} holds values outside 0..1, expected p-values")
+
+
+def name_where(bad: np.ndarray, values: xr.DataArray) -> str:
+    """Return the position of the first true entry of `bad` in words, ``stimulus=3, unit=0``."""
+    position = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    parts = []
+    for dim, k in zip(values.dims, position, strict=True):
+        parts.append(f"{dim}={values[dim].values[k] if dim in values.coords else int(k)}")
+    return ", ".join(parts)
+
+
+def name_first(ids: np.ndarray, count: int = 5) -> str:
+    """Return the first `count` ids in words, and how many there are."""
+    named = ", ".join(str(k) for k in ids[:count])
+    return named + (f", ... ({ids.size} in all)" if ids.size > count else "")
+
+
+def join_names(names: Iterable[object]) -> str:
+    """Return names separated by commas, or "nothing"."""
+    return ", ".join(map(str, names)) or "nothing"
