@@ -23,3 +23,7 @@ class ValidityError(CortexresError, ValueError):
 
 class ArgumentError(CortexresError, ValueError):
     """An argument has a value that the function cannot take."""
+
+
+class SimulationError(CortexresError, RuntimeError):
+    """A simulation could not be built or run."""

@@ -1,0 +1,61 @@
+"""Which engine carries out the runs: the compiled binary where there is a compiler, Brian2's own loop otherwise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+
+from cortexres.circuits import standalone
+from cortexres.circuits.connectivity import Connections
+from cortexres.circuits.runs import Run, Spikes, Timing
+from cortexres.definitions import Circuit
+from cortexres.errors import ArgumentError
+
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
+
+
+def choose(target: str) -> str:
+    """The engine that ``"auto"`` stands for on this machine, or `target` itself.
+
+    Raises
+    ------
+    ArgumentError
+        If `target` is none of `TARGETS`.
+    """
+    if target not in TARGETS:
+        raise ArgumentError(f"target is {target!r}, expected one of {', '.join(TARGETS)}")
+    if target != "auto":
+        return target
+    if has_compiler():
+        return "cpp_standalone"
+    warnings.warn(
+        "no C++ compiler and make were found: simulating with numpy, about 5 times slower; "
+        "install g++ and make for speed",
+        stacklevel=2,
+    )
+    return "numpy"
+
+
+def has_compiler() -> bool:
+    """True where the C++ compiler that Brian2 would call and make are on the path."""
+    compiler = (os.environ.get("CXX") or "g++").split()[0]
+    return shutil.which(compiler) is not None and shutil.which("make") is not None
+
+
+def run_all(
+    circuit: Circuit,
+    connections: list[Connections],
+    runs: list[Run],
+    timing: Timing,
+    *,
+    target: str,
+    jobs: int,
+) -> Iterator[tuple[Run, Spikes]]:
+    """Each run with its spikes, in order, by the engine `target` (see `choose`)."""
+    if target == "cpp_standalone":
+        return standalone.run_all(circuit, connections, runs, timing, jobs=jobs)
+    from cortexres.circuits import runtime  # loads brian2, which a compiled run never needs in this process
+
+    return runtime.run_all(circuit, connections, runs, timing, target=target)
