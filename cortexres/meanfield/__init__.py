@@ -1,1 +1,44 @@
 """Mean-field theory of a circuit, from its definition alone: rates, gains, response times and stability."""
+
+from cortexres.meanfield.fixed_point import FixedPoint, baseline_inputs, fixed_point
+from cortexres.meanfield.linear_response import (
+    LinearResponse,
+    ResponseTimeTable,
+    linear_response,
+    response_time,
+    response_time_table,
+)
+from cortexres.meanfield.moments import MeanField, Moments, NeuronParameters, Pathway, mean_field
+from cortexres.meanfield.siegert import (
+    coloured_noise_shift,
+    discrete_time_threshold,
+    siegert_gain_mean,
+    siegert_gain_sigma,
+    siegert_rate,
+)
+from cortexres.meanfield.stability import Stability, effective_connectivity, response_times, stability
+
+__all__ = [
+    "FixedPoint",
+    "LinearResponse",
+    "MeanField",
+    "Moments",
+    "NeuronParameters",
+    "Pathway",
+    "ResponseTimeTable",
+    "Stability",
+    "baseline_inputs",
+    "coloured_noise_shift",
+    "discrete_time_threshold",
+    "effective_connectivity",
+    "fixed_point",
+    "linear_response",
+    "mean_field",
+    "response_time",
+    "response_time_table",
+    "response_times",
+    "siegert_gain_mean",
+    "siegert_gain_sigma",
+    "siegert_rate",
+    "stability",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -136,9 +137,15 @@ def _scaled_integral(y_th: Array, y_r: Array, nodes: int) -> tuple[Array, Array]
     return np.where(all_negative, smooth, np.where(all_positive, above, mixed)), scale
 
 
+@cache
+def _legendre(nodes: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    return x, w
+
+
 def _erfcx_integral(start: Array, stop: Array, nodes: int) -> Array:
     """Integral of erfcx from `start` to `stop` (both >= 0), by Gauss-Legendre quadrature."""
-    x, w = np.polynomial.legendre.leggauss(nodes)
+    x, w = _legendre(nodes)
     half = 0.5 * (stop - start)
     points = start[..., None] + half[..., None] * (x + 1.0)
     return np.asarray(half * (erfcx(points) @ w), dtype=np.float64)
