@@ -1,0 +1,56 @@
+"""What all figures share: colours, a blank figure, and the way to a PNG, without any global matplotlib state."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), https://jfly.uni-koeln.de/color/: told apart with any colour vision
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+GREY = "#8A8A8A"
+LINES = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
+WIDTH_INCHES = 10.0
+
+
+def blank(*, height: float, title: str) -> Figure:
+    """Return an empty figure, 10 inches wide, with its finding as title; legible at 1000 pixels."""
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    lines = textwrap.fill(title, width=95)
+    figure.suptitle(lines, fontsize=13, x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+def readable(metric: str) -> str:
+    """Return the name of a score as people write it: ``linear_cka`` is linear CKA."""
+    words = metric.replace("_", " ")
+    return words.replace("r2", "R²").replace("cka", "CKA").replace("rsa", "RSA")
+
+
+def tidy(axes: Axes) -> None:
+    """Remove the frame's upper and right lines and set text sizes that stay legible."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=10)
+    axes.xaxis.label.set_size(11)
+    axes.yaxis.label.set_size(11)
+    axes.title.set_size(11)
+
+
+def png(figure: Figure, *, width_px: int = 1400) -> bytes:
+    """Return the figure as a PNG image, `width_px` wide; the same figure gives the same bytes."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=width_px / figure.get_figwidth(), metadata={"Software": None})
+    return buffer.getvalue()
