@@ -1,4 +1,4 @@
-"""Figures, one per file: each function takes Datasets and returns a matplotlib Figure; pyplot is never touched."""
+"""Figures, one per file: each takes Datasets and returns a matplotlib Figure, without pyplot."""
 
 from cortexres.plots.model_comparison import model_comparison
 from cortexres.plots.raster_and_rates import raster_and_rates
@@ -11,8 +11,8 @@ from cortexres.plots.x_and_f import x_and_f
 __all__ = [
     "model_comparison",
     "png",
-    "rates_against_blocks",
     "raster_and_rates",
+    "rates_against_blocks",
     "score_map",
     "stimulus_sheet",
     "x_and_f",

@@ -25,8 +25,8 @@ def model_comparison(
     Parameters
     ----------
     results : mapping of str to Dataset
-        Model name -> scalar scores; the first is the model under test, the rest its alternatives. The ceiling of
-        NAME is NAME_ceiling, or STEM_ceiling where NAME is STEM_r2.
+        Model name -> scalar scores; the first is the model under test, the rest its alternatives. The
+        ceiling of NAME is NAME_ceiling, or STEM_ceiling where NAME is STEM_r2.
     metrics : sequence of str, optional
         Scores to draw; all that have a ceiling in any Dataset where it is left out.
 
@@ -38,7 +38,7 @@ def model_comparison(
     names = list(metrics) if metrics is not None else _with_ceiling(results)
     if not results or not names:
         raise ArgumentError(
-            f"got {len(results)} models and scores {names}, expected at least one model with a score and its ceiling"
+            f"got {len(results)} models and scores {names}, expected a model with a score and its ceiling"
         )
     height = 1.3 + 0.42 * len(results) * -(-len(names) // 3)
     figure = blank(height=max(height, 3.2), title=title or _finding(results, names[0]))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cortexres.errors import ArgumentError
 from cortexres.plots.select import chosen_stimuli, mean_and_error, need, populations
 from cortexres.plots.style import BLUE, GREEN, GREY, VERMILION, blank, tidy
 
@@ -19,7 +20,7 @@ RANKS = {"strongest": VERMILION, "middle": GREEN, "weakest": BLUE}
 def rates_against_blocks(
     brain: xr.Dataset, network: xr.Dataset, *, stimuli: Sequence[int] | None = None, title: str | None = None
 ) -> Figure:
-    """Return a grid, populations by stimuli: circuit mean ± trial s.e. as lines, blocks as dots at their time.
+    """Return a grid, populations by stimuli: circuit mean ± s.e. as lines, blocks as dots at their time.
 
     Of each population three assemblies are drawn: those that respond most, in the middle, and least.
 
@@ -78,7 +79,7 @@ def shared_stimuli(brain: xr.Dataset, network: xr.Dataset) -> xr.Dataset:
     ours, theirs = brain["name"].to_numpy().tolist(), network["name"].to_numpy().tolist()
     if ours != theirs:
         raise ArgumentError(
-            f"got units {theirs[:3]}... in the network, expected {ours[:3]}...: use the network of this circuit"
+            f"got units {theirs[:3]}... in the network, expected {ours[:3]}...: use this circuit's network"
         )
     return brain
 

@@ -1,4 +1,4 @@
-"""Time by block maps of similarity, with what is significant, where t = k dt lies, and how much was to be had."""
+"""Time by block maps of similarity: what is significant, where t = k dt lies, and how high the ceiling is."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ UNDEFINED = "#DDDDDD"
 def score_map(
     scores: xr.Dataset, *, metrics: Sequence[str] | None = None, title: str | None = None
 ) -> Figure:
-    """Return one heat map (time, block) per metric; its ceiling over time as a strip below, on the same scale.
+    """Return one heat map (time, block) per metric, and its ceiling as a strip below, on the same scale.
 
-    White outlines surround what is above chance over the whole map (p < .05, max-statistic); the line is t = k dt.
+    White outlines surround what is above chance over the whole map (p < .05, max-statistic); the dashed line
+    is t = k dt.
 
     Parameters
     ----------
     scores : Dataset
-        Per metric NAME (time, block) and, where known, NAME_p (time, block), NAME_ceiling (time), NAME_null_max ();
-        t_ms (block) for the line.
+        Per metric NAME (time, block) and, where known, NAME_p (time, block), NAME_ceiling (time) and
+        NAME_null_max (); t_ms (block) for the line.
     metrics : sequence of str, optional
         Names to draw; all where it is left out.
 

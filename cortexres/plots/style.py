@@ -1,4 +1,4 @@
-"""What all figures share: colours, a blank figure, and the way to a PNG, without any global matplotlib state."""
+"""What all figures share: colours, a blank figure, and the way to a PNG, without global state."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ def x_and_f(
     assembly: int | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Return a row per population of one assembly: x, excitatory F, inhibitory F, and x + F, line against dots.
+    """Return a row per population: x, excitatory F, inhibitory F, and x + F of one assembly, line and dots.
 
     Parameters
     ----------
     brain, network : Dataset
-        Both with feedforward, recurrent_excitatory and recurrent_inhibitory in mV, of the same units; the network
-        with t_ms (block).
+        Both with feedforward, recurrent_excitatory and recurrent_inhibitory in mV, of the same units; the
+        network with t_ms (block).
     stimulus : int, optional
         Id; that with the strongest response where it is left out.
     assembly : int, optional
@@ -107,4 +107,4 @@ def _finding(brain: xr.Dataset, network: xr.Dataset) -> str:
     for side in (late, network.isel(block=-1)):
         recurrent = side["recurrent_excitatory"] + side["recurrent_inhibitory"]
         sides.append(float(recurrent.mean()))
-    return f"Settled recurrent input F(x), mean of all units: circuit {sides[0]:.2f} mV, network {sides[1]:.2f} mV"
+    return f"Settled F(x), mean of all units: circuit {sides[0]:.2f} mV, network {sides[1]:.2f} mV"
