@@ -68,7 +68,20 @@ def test_quantities(value: str, unit: str, expected: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [20, "20", "20 mV", "ms", "2*3 ms", "__import__('os') ms", "1e999 ms", "9" * 100 + " ms", "nan ms", None, ["1 ms"], "１ ms"],
+    [
+        20,
+        "20",
+        "20 mV",
+        "ms",
+        "2*3 ms",
+        "__import__('os') ms",
+        "1e999 ms",
+        "9" * 100 + " ms",
+        "nan ms",
+        None,
+        ["1 ms"],
+        "１ ms",
+    ],
 )
 def test_what_is_no_quantity_is_refused(value: object) -> None:
     with pytest.raises(DefinitionError, match="expected a (number and a unit|finite number)"):
@@ -79,7 +92,11 @@ def test_what_is_no_quantity_is_refused(value: object) -> None:
     ("old", "new", "message"),
     [
         ('dt = "0.1 ms"', 'dt = "0.1 ms"\ntypo = 1', r"top level: unknown key 'typo'"),
-        ("size = 500", "sise = 500", r"populations\.E: key 'size' is missing.*unknown key 'sise', did you mean 'size'"),
+        (
+            "size = 500",
+            "sise = 500",
+            r"populations\.E: key 'size' is missing.*unknown key 'sise', did you mean 'size'",
+        ),
         ("size = 500", "size = -500", r"population E: size is -500, expected a value in \[1, 2e\+06\] cells"),
         ("size = 500", 'size = "500"', r"populations\.E\.size is '500', expected a value of type int"),
         ("size = 500", "size = true", r"size is True, expected a value of type int"),
@@ -92,7 +109,11 @@ def test_what_is_no_quantity_is_refused(value: object) -> None:
         ('neuron = "lif"', 'neuron = "liff"', r"unknown neuron model 'liff', did you mean 'lif'"),
         ('model = "exponential_current"', 'model = "expo"', r"unknown synapse model 'expo'"),
         ('source = "E"', 'source = "X"', r"projection X -> E: unknown population 'X'"),
-        ('synapse = "excitatory"', 'synapse = "excitatry"', r"unknown synapse 'excitatry', did you mean 'excitatory'"),
+        (
+            'synapse = "excitatory"',
+            'synapse = "excitatry"',
+            r"unknown synapse 'excitatry', did you mean 'excitatory'",
+        ),
         ('kind = "von_mises"', 'kind = "von_misses"', r"unknown profile 'von_misses'"),
         ('delay = "1 ms"', 'delay = "-1 ms"', r"delay is -1"),
         ("channels = 8", "channels = 7", r"the front end has 7 channels, expected 8"),
@@ -144,7 +165,9 @@ def test_a_missing_parameter_is_named() -> None:
 
 
 def test_unknown_names_give_near_ones_and_files_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"no circuit is named 'ei_asemblies', did you mean 'ei_assemblies'\?"):
+    with pytest.raises(
+        DefinitionError, match=r"no circuit is named 'ei_asemblies', did you mean 'ei_assemblies'\?"
+    ):
         load_circuit("ei_asemblies")
     with pytest.raises(DataFileError, match=r"cannot read .*nothing\.toml: No such file"):
         load_circuit(tmp_path / "nothing.toml")

@@ -20,12 +20,17 @@ class Bins:
     """
 
     def __init__(self, *, settle_ms: float, duration_ms: float, bin_ms: float, dt_ms: float) -> None:
-        self.steps_per_bin = _whole(bin_ms / dt_ms, f"bin_ms is {bin_ms:g}, expected a multiple of dt = {dt_ms:g} ms")
+        self.steps_per_bin = _whole(
+            bin_ms / dt_ms, f"bin_ms is {bin_ms:g}, expected a multiple of dt = {dt_ms:g} ms"
+        )
         self.count = _whole(
-            duration_ms / bin_ms, f"duration_ms is {duration_ms:g}, expected a multiple of bin_ms = {bin_ms:g}"
+            duration_ms / bin_ms,
+            f"duration_ms is {duration_ms:g}, expected a multiple of bin_ms = {bin_ms:g}",
         )
         self.first_step = _whole(
-            settle_ms / dt_ms, f"settle_ms is {settle_ms:g}, expected a multiple of dt = {dt_ms:g} ms", least=0
+            settle_ms / dt_ms,
+            f"settle_ms is {settle_ms:g}, expected a multiple of dt = {dt_ms:g} ms",
+            least=0,
         )
         self.bin_ms = bin_ms
 
@@ -42,7 +47,7 @@ class Bins:
         """The mean over each bin of an array (..., step, unit) that covers the whole run: (..., bin, unit)."""
         after = steps[..., self.first_step :, :]
         shape = (*after.shape[:-2], self.count, self.steps_per_bin, after.shape[-1])
-        return np.asarray(after.reshape(shape).mean(axis=-2))
+        return np.asarray(after.reshape(shape).mean(axis=-2), dtype=np.float64)
 
 
 def bin_spikes(spikes: Spikes, circuit: Circuit, bins: Bins) -> NDArray[np.float64]:

@@ -21,7 +21,9 @@ class _Path(NamedTuple):
 
     source: str
     first_unit: int
-    weight_mV: NDArray[np.float64]  # (source cell, target assembly): jump of the assembly's mean current at a spike
+    weight_mV: NDArray[
+        np.float64
+    ]  # (source cell, target assembly): jump of the assembly's mean current at a spike
     tau_ms: float
     delay_steps: int
     excitatory: bool

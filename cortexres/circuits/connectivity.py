@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cortexres.circuits.runs import child_seed
 from cortexres.definitions import Circuit, Population, Projection, assembly_profile
 
 
@@ -23,10 +24,11 @@ def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
     Each projection has a random stream of its own, so that changing one leaves the others as they were.
     """
     populations = {p.name: p for p in circuit.populations}
-    streams = seed.spawn(len(circuit.projections))
     return [
-        _fixed_in_degree(p, populations[p.source], populations[p.target], np.random.default_rng(s))
-        for p, s in zip(circuit.projections, streams, strict=True)
+        _fixed_in_degree(
+            p, populations[p.source], populations[p.target], np.random.default_rng(child_seed(seed, k))
+        )
+        for k, p in enumerate(circuit.projections)
     ]
 
 
@@ -41,7 +43,9 @@ def _fixed_in_degree(
     shape = (target.assemblies, target.size * projection.in_degree)
     cumulative = np.cumsum(profile, axis=1)
     uniform = rng.random(shape)
-    assembly = np.stack([np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)])
+    assembly = np.stack(
+        [np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)]
+    )
     # Rounding can leave the last cumulative value just below 1 and a draw above it.
     assembly = np.minimum(assembly, source.assemblies - 1)
     cell = assembly * source.size + rng.integers(source.size, size=shape)

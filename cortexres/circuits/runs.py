@@ -38,6 +38,11 @@ class Timing(NamedTuple):
         return self.settle_ms + self.duration_ms
 
 
+def child_seed(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
+    """The child `index` of `seed`, the same at every call (`SeedSequence.spawn` counts, and would give the next one)."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+
+
 def noise_seed(run: Run) -> int:
     """The seed of the simulator's own random stream, 31 bits so that every target takes it."""
     return int(run.seed.generate_state(1)[0] >> 1)
@@ -55,11 +60,9 @@ def cell_drive(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
 
 def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
     """Membrane potentials in volt at the start of the settling time, uniform between reset and threshold."""
-    rng = np.random.default_rng(run.seed.spawn(1)[0])
+    rng = np.random.default_rng(child_seed(run.seed, 0))
     return {
-        p.name: rng.uniform(
-            p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.size * p.assemblies
-        )
+        p.name: rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.size * p.assemblies)
         * 1e-3
         for p in circuit.populations
     }

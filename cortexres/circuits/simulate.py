@@ -44,7 +44,13 @@ class _Plan(NamedTuple):
             self.circuit, self.connections, self.runs, self.timing, target=self.target, jobs=self.jobs
         )
         return iter(
-            tqdm(done, total=len(self.runs), desc=f"simulate {self.circuit.name}", unit="run", disable=not progress)
+            tqdm(
+                done,
+                total=len(self.runs),
+                desc=f"simulate {self.circuit.name}",
+                unit="run",
+                disable=not progress,
+            )
         )
 
 
@@ -115,7 +121,9 @@ def simulate(
         )
         values["response"][place] = bin_spikes(spikes, circuit, plan.bins)
         values["feedforward"][place] = _unit_drive(circuit, run, coordinates)
-        values["recurrent_excitatory"][place], values["recurrent_inhibitory"][place] = plan.bins.average(currents)
+        values["recurrent_excitatory"][place], values["recurrent_inhibitory"][place] = plan.bins.average(
+            currents
+        )
     return schema.check_brain(_dataset(values, stimuli, coordinates, plan))
 
 
@@ -170,7 +178,9 @@ def _plan(
         raise ArgumentError(f"trials is {trials}, expected at least 1")
     if jobs is not None and jobs < 1:
         raise ArgumentError(f"jobs is {jobs}, expected at least 1, or None for one per core")
-    bins = Bins(settle_ms=timing.settle_ms, duration_ms=timing.duration_ms, bin_ms=bin_ms, dt_ms=circuit.dt_ms)
+    bins = Bins(
+        settle_ms=timing.settle_ms, duration_ms=timing.duration_ms, bin_ms=bin_ms, dt_ms=circuit.dt_ms
+    )
     generator = np.random.default_rng(rng)
     noise, synapses = (int(n) for n in generator.integers(2**62, size=2))
     if connectivity_rng is not None:
@@ -208,7 +218,10 @@ def _dataset(
     dims = ("stimulus", "trial", "time", "unit")
     trials = values["response"].shape[1]
     dataset = xr.Dataset(
-        {name: (dims, array, {"units": "Hz" if name == "response" else "mV"}) for name, array in values.items()},
+        {
+            name: (dims, array, {"units": "Hz" if name == "response" else "mV"})
+            for name, array in values.items()
+        },
         coords={
             "stimulus": stimuli["stimulus"].values,
             "trial": np.arange(trials),

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -174,11 +175,17 @@ def _key(circuit: Circuit, timing: Timing) -> str:
         (Path(__file__).parent / f"{m}.py").read_text(encoding="utf-8")
         for m in ("neurons", "build", "standalone_build")
     )
-    text = json.dumps([to_json(circuit), timing, versions, sys.version, os.environ.get("CXX", ""), source])
+    # Brian2 compiles for the processor at hand, and a home folder may be shared by several machines.
+    machine = [platform.node(), platform.machine(), sys.version, os.environ.get("CXX", "")]
+    text = json.dumps([to_json(circuit), timing, versions, machine, source])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _cache() -> Path:
     chosen = os.environ.get("CORTEXRES_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cortexres"
+    base = (
+        Path(chosen)
+        if chosen
+        else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cortexres"
+    )
     return base / "builds"

@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cortexres.definitions.circuit import Circuit, Drive, FrontEnd, Population, Profile, Projection, Synapse
 from cortexres.definitions.models import NEURONS
 from cortexres.definitions.names import did_you_mean
 from cortexres.definitions.quantities import canonical_unit, parse_quantity
 from cortexres.errors import DefinitionError
+
+_T = TypeVar("_T")
 
 _TYPES: dict[str, type] = {"str": str, "int": int, "float": float}
 
@@ -129,7 +131,7 @@ def _drive(value: object, faults: _Faults) -> Drive:
     return _make(Drive, {**fields, "front_end": _make(FrontEnd, parsed)})
 
 
-def _named(cls: type[Any], name: str, value: object, faults: _Faults, where: str) -> Any:
+def _named(cls: type[_T], name: str, value: object, faults: _Faults, where: str) -> _T:
     fields = _plain_fields(cls, faults.table(value, where), faults, where=where, given=("name",))
     return _make(cls, {**fields, "name": name})
 
@@ -163,10 +165,10 @@ def _plain_fields(
     return found
 
 
-def _make(cls: type[Any], fields: dict[str, Any]) -> Any:
+def _make(cls: type[_T], fields: dict[str, Any]) -> _T:
     """`cls` from its fields; missing ones are filled, because their absence is already among the faults."""
     blank = {"str": "", "int": 0, "float": 0.0, "dict[str, float]": {}}
-    for item in dataclasses.fields(cls):
+    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
         if item.name not in fields and item.default is dataclasses.MISSING:
             if item.default_factory is dataclasses.MISSING:
                 fields[item.name] = blank[str(item.type)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 from cortexres.definitions.circuit import Circuit, Drive, FrontEnd, Population, Profile, Projection, Synapse
 from cortexres.errors import DefinitionError
@@ -25,7 +26,7 @@ def from_json(text: str) -> Circuit:
     try:
         table = json.loads(text)
         drive = table.pop("drive")
-        parts = {
+        parts: dict[str, Any] = {
             "populations": tuple(Population(**p) for p in table.pop("populations")),
             "synapses": tuple(Synapse(**s) for s in table.pop("synapses")),
             "projections": tuple(
