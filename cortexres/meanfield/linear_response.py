@@ -32,23 +32,29 @@ class LinearResponse:
 
 @dataclass(frozen=True)
 class ResponseTimeTable:
-    """Response times in ms on a regular grid over mu and sigma.
+    """Response times in ms on a regular grid over the distance of the threshold and sigma.
 
     Attributes
     ----------
-    mu, sigma : ndarray
-        Grid in mV, evenly spaced.
-    tau_ms : ndarray of shape (mu, sigma)
+    v_threshold_mV : float
+        The threshold from which the distance is counted.
+    distance : ndarray
+        ``(threshold - mu) / sigma``, evenly spaced: the response time depends smoothly on it over orders of rate.
+    sigma : ndarray
+        Noise amplitude in mV, evenly spaced.
+    tau_ms : ndarray of shape (distance, sigma)
         Response time at each point.
     """
 
-    mu: Array
+    v_threshold_mV: float
+    distance: Array
     sigma: Array
     tau_ms: Array
 
     def __call__(self, mu: ArrayLike, sigma: ArrayLike) -> Array:
         """Response time in ms by bilinear interpolation; outside the grid, that of its edge."""
-        i, a = _position(self.mu, np.asarray(mu, dtype=np.float64))
+        distance = (self.v_threshold_mV - np.asarray(mu, dtype=np.float64)) / np.asarray(sigma, dtype=np.float64)
+        i, a = _position(self.distance, distance)
         j, b = _position(self.sigma, np.asarray(sigma, dtype=np.float64))
         t = self.tau_ms
         low = (1.0 - b) * t[i, j] + b * t[i, j + 1]
@@ -122,16 +128,16 @@ def response_time_table(
     t_refractory_ms: float,
     v_threshold_mV: float,
     v_reset_mV: float,
-    mu_range_mV: tuple[float, float],
     sigma_range_mV: tuple[float, float],
-    shape: tuple[int, int] = (81, 9),
+    distance_range: tuple[float, float] = (-6.0, 6.0),
+    shape: tuple[int, int] = (97, 13),
     steps: int = 300,
 ) -> ResponseTimeTable:
-    """Table of `response_time` over the ranges of mu and sigma, for neurons with the given parameters."""
-    mu = np.linspace(*mu_range_mV, shape[0])
+    """Table of `response_time` over the distance of the threshold (in sigmas) and sigma, for neurons of these parameters."""
+    distance = np.linspace(*distance_range, shape[0])
     sigma = np.linspace(*sigma_range_mV, shape[1])
     tau = response_time(
-        mu[:, None],
+        v_threshold_mV - distance[:, None] * sigma[None, :],
         sigma[None, :],
         tau_m_ms=tau_m_ms,
         t_refractory_ms=t_refractory_ms,
@@ -139,7 +145,7 @@ def response_time_table(
         v_reset_mV=v_reset_mV,
         steps=steps,
     )
-    return ResponseTimeTable(mu=mu, sigma=sigma, tau_ms=tau)
+    return ResponseTimeTable(v_threshold_mV=v_threshold_mV, distance=distance, sigma=sigma, tau_ms=tau)
 
 
 class _Sweep:
