@@ -192,8 +192,8 @@ def _random_fields(images: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     y, x = (y + 0.5) / height, (x + 0.5) / width
     amplitudes = np.empty((len(images), front_end.channels))
     for k in range(front_end.channels):
-        row, column = rng.uniform(0.25, 0.75, size=2)
-        wavelength, sigma = rng.uniform(0.4, 0.8), rng.uniform(0.15, 0.3)
+        row, column = rng.uniform(0.35, 0.65, size=2)
+        wavelength, sigma = rng.uniform(0.35, 0.5), rng.uniform(0.2, 0.3)
         orientation, phase = rng.uniform(0.0, np.pi), rng.uniform(0.0, 2.0 * np.pi)
         field = _gabor(x - column, row - y, sigma, wavelength, orientation)
         outputs = images.reshape(len(images), -1) @ (np.exp(1j * phase) * field).real.ravel()
