@@ -41,10 +41,9 @@ def score_map(
     """
     names = _maps(scores, metrics)
     figure = blank(height=5.4, title=title or _finding(scores, names))
-    figure.get_layout_engine().set(w_pad=0.08)  # type: ignore[union-attr]
     grid = figure.subplots(2, len(names), sharex=True, squeeze=False, height_ratios=[8, 1])
     for column, name in enumerate(names):
-        _panel(figure, grid[:, column], scores, name)
+        _panel(figure, (grid[0, column], grid[1, column]), scores, name)
     grid[0][0].set_ylabel("block k")
     outline = Line2D([], [], color="white", lw=2, label="p < .05, corrected over the whole map")
     ridge = Line2D([], [], color=VERMILION, lw=2, ls="--", label="t = k dt")
@@ -129,8 +128,8 @@ def _finding(scores: xr.Dataset, names: Sequence[str]) -> str:
     parts = []
     for name in names:
         along, off = _ridge(scores[name], scores["t_ms"])
-        parts.append(f"{readable(name)} {along:.2f} where t = k dt, {off:.2f} over the map")
-    return "Mean " + "; ".join(parts)
+        parts.append(f"{readable(name)} {along:.2f} ({off:.2f})")
+    return "Mean where t = k dt (over the whole map): " + ", ".join(parts)
 
 
 def _ridge(values: xr.DataArray, t_ms: xr.DataArray) -> tuple[float, float]:

@@ -41,7 +41,7 @@ def chosen_stimuli(brain: xr.Dataset, wanted: Sequence[int] | None, *, count: in
         missing = sorted(set(wanted) - set(ids.tolist()))
         if missing or not wanted:
             raise ArgumentError(
-                f"got stimulus ids {missing or 'none'}, expected some of {ids.min()}..{ids.max()}, as in the brain"
+                f"got stimulus ids {missing or 'none'}, expected some of {ids.min()}..{ids.max()}"
             )
         return list(wanted)
     order = np.argsort(-brain["response"].mean(("trial", "time", "unit")).to_numpy(), kind="stable")

@@ -43,9 +43,9 @@ def tidy(axes: Axes) -> None:
     """Remove the frame's upper and right lines and set text sizes that stay legible."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=10)
-    axes.xaxis.label.set_size(11)
-    axes.yaxis.label.set_size(11)
-    axes.title.set_size(11)
+    axes.xaxis.label.set_fontsize(11)
+    axes.yaxis.label.set_fontsize(11)
+    axes.title.set_fontsize(11)
 
 
 def png(figure: Figure, *, width_px: int = 1400) -> bytes:
