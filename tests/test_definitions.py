@@ -80,11 +80,11 @@ def test_quantities(value: str, unit: str, expected: float) -> None:
         "nan ms",
         None,
         ["1 ms"],
-        "１ ms",
+        "\uff11 ms",
     ],
 )
 def test_what_is_no_quantity_is_refused(value: object) -> None:
-    with pytest.raises(DefinitionError, match="expected a (number and a unit|finite number)"):
+    with pytest.raises(DefinitionError, match=r"expected a (number and a unit|finite number)"):
         parse_quantity(value, "ms", where="here")
 
 
@@ -158,7 +158,7 @@ def test_a_missing_parameter_is_named() -> None:
     circuit = load_circuit("ei_assemblies")
     e, i = circuit.populations
     parameters = {k: v for k, v in e.parameters.items() if k != "tau_m_ms"}
-    with pytest.raises(DefinitionError, match="parameter tau_m_ms is missing"):
+    with pytest.raises(DefinitionError, match=r"parameter tau_m_ms is missing"):
         replace(circuit, populations=(replace(e, parameters=parameters), i))
     with pytest.raises(DefinitionError, match="unknown parameter 'wings'"):
         replace(circuit, populations=(replace(e, parameters={**e.parameters, "wings": 2.0}), i))

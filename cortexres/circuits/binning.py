@@ -47,7 +47,8 @@ class Bins:
         """The mean over each bin of an array (..., step, unit) that covers the whole run: (..., bin, unit)."""
         after = steps[..., self.first_step :, :]
         shape = (*after.shape[:-2], self.count, self.steps_per_bin, after.shape[-1])
-        return np.asarray(after.reshape(shape).mean(axis=-2), dtype=np.float64)
+        averaged: NDArray[np.float64] = after.reshape(shape).mean(axis=-2)
+        return averaged
 
 
 def bin_spikes(spikes: Spikes, circuit: Circuit, bins: Bins) -> NDArray[np.float64]:

@@ -11,11 +11,12 @@ from cortexres.definitions import Circuit, Population, Projection, Synapse
 # Leaky integrate-and-fire with white external noise (Brunel 2000, doi:10.1023/A:1008925309027). The drive switches on
 # at the end of the settling time; `x` is the mean input that the stimulus gives each cell.
 _LIF = """
-dv/dt = (v_rest + mean_input + int(t >= onset) * x {synaptic} - v) / tau_m + noise * xi / sqrt(tau_m) : volt (unless refractory)
+dv/dt = (v_rest + mu - v) / tau_m + noise * xi / sqrt(tau_m) : volt (unless refractory)
+mu = mean_input + int(t >= onset) * x {synaptic} : volt
 x : volt
 """
 
-# Current decays exponentially and jumps by w at each spike; with w = J tau_m / tau the area of the potential is J tau_m.
+# The current decays exponentially and jumps by w at a spike; with w = J tau_m / tau the potential's area is J tau_m.
 _EXPONENTIAL = "dI_{name}/dt = -I_{name} / {tau} : volt"
 
 

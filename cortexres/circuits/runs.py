@@ -39,7 +39,7 @@ class Timing(NamedTuple):
 
 
 def child_seed(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
-    """The child `index` of `seed`, the same at every call (`SeedSequence.spawn` counts, and would give the next one)."""
+    """The child `index` of `seed`, the same at every call (`SeedSequence.spawn` counts its calls)."""
     return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
 
 
