@@ -7,16 +7,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 import jinja2
 import xarray as xr
 
 from cortexres import plots
 from cortexres.definitions import Circuit
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from cortexres.plots import Figure
 
 TEMPLATE = "report.html.j2"
 

@@ -47,9 +47,7 @@ def brain(n_stimuli: int = 6, trials: int = 20) -> xr.Dataset:
         return clean[:, None] + scale * rng.normal(size=(n_stimuli, trials, *clean.shape[1:]))
 
     data = {"response": (dims, np.maximum(noisy(6 + truth(time, n_stimuli, 14), 3.0), 0), {"units": "Hz"})}
-    data |= {
-        key: (dims, noisy(truth(time, n_stimuli, part), 0.3), {"units": "mV"}) for key, part in PARTS.items()
-    }
+    data |= {key: (dims, noisy(truth(time, n_stimuli, part), 0.3), {"units": "mV"}) for key, part in PARTS.items()}
     coords = {
         "stimulus": np.arange(n_stimuli) + 10,
         "trial": np.arange(trials),
@@ -120,9 +118,7 @@ def results() -> dict[str, xr.Dataset]:
 def stimuli() -> xr.Dataset:
     image = np.random.default_rng(0).random((14, 8, 8))
     label = ("stimulus", np.array(["$x", "class"] * 7))
-    return xr.Dataset(
-        {"image": (("stimulus", "y", "x"), image)}, coords={"stimulus": np.arange(14), "label": label}
-    )
+    return xr.Dataset({"image": (("stimulus", "y", "x"), image)}, coords={"stimulus": np.arange(14), "label": label})
 
 
 MAKERS = {
@@ -226,9 +222,7 @@ def test_ridge_of_a_perfect_diagonal_is_one() -> None:
     values = (("time", "block"), np.eye(41))
     made = xr.Dataset({"rsa": values}, coords={"time": time, "block": block, "t_ms": ("block", time)})
     assert "RSA 1.00 (0.02)" in heading(plots.score_map(made))
-    assert "no ceiling known" in [
-        text.get_text() for axes in plots.score_map(made).axes for text in axes.texts
-    ]
+    assert "no ceiling known" in [text.get_text() for axes in plots.score_map(made).axes for text in axes.texts]
 
 
 def test_map_survives_undefined_scores_and_no_time_step() -> None:
@@ -296,3 +290,10 @@ def test_faults_are_named() -> None:
         plots.model_comparison({})
     with pytest.raises(ArgumentError, match="expected a scalar: average it first"):
         plots.model_comparison({"a": xr.Dataset({"r2": ("time", [0.1]), "r2_ceiling": 1.0})})
+
+
+@pytest.mark.parametrize(("value", "bounds"), [(-7.0, (-0.5, 1.0)), (3.0, (0.0, 1.0)), (-0.25, (-0.25, 1.0))])
+def test_one_wild_cell_does_not_flatten_the_colours(value: float, bounds: tuple[float, float]) -> None:
+    made = scores()
+    made["rsa"][0, 0] = value
+    assert plots.score_map(made, metrics=["rsa"]).axes[0].collections[0].get_clim() == bounds

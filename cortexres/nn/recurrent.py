@@ -37,9 +37,7 @@ class Recurrent(nn.Module):
     cortex, arXiv:1604.03640
     """
 
-    def __init__(
-        self, block: nn.Module, *, steps: int, tied: bool = True, injection: Injection = "every"
-    ) -> None:
+    def __init__(self, block: nn.Module, *, steps: int, tied: bool = True, injection: Injection = "every") -> None:
         super().__init__()
         if steps < 1:
             raise ArgumentError(f"got steps={steps}, expected 1 or more: give the number of blocks")

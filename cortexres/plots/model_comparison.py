@@ -86,10 +86,7 @@ def _with_ceiling(results: Mapping[str, xr.Dataset]) -> list[str]:
     found: dict[str, None] = {}
     for scores in results.values():
         for name in scores.data_vars:
-            if (
-                not str(name).endswith(("_ceiling", "_denoised"))
-                and _ceiling_name(scores, str(name)) in scores
-            ):
+            if not str(name).endswith(("_ceiling", "_denoised")) and _ceiling_name(scores, str(name)) in scores:
                 found[str(name)] = None
     return list(found)
 

@@ -47,9 +47,7 @@ def raster_and_rates(
     identity = chosen_stimuli(known, None if stimulus is None else [stimulus], count=1)[0]
     events = spikes.isel(spike=((spikes["stimulus"] == identity) & (spikes["trial"] == trial)).to_numpy())
     if events.sizes["spike"] == 0:
-        raise ArgumentError(
-            f"got no spikes of stimulus {identity}, trial {trial}, expected some: choose another"
-        )
+        raise ArgumentError(f"got no spikes of stimulus {identity}, trial {trial}, expected some: choose another")
     names = populations(brain)
     response = brain["response"].sel(stimulus=identity)
     figure = blank(height=4.2 + 1.6 * len(names), title=title or _finding(response, names))

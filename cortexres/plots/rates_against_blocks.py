@@ -47,9 +47,7 @@ def rates_against_blocks(
     for row, population in zip(grid, names, strict=True):
         for axes, identity in zip(row, chosen, strict=True):
             _cell(axes, brain.sel(stimulus=identity), network.sel(stimulus=identity), population)
-            label = (
-                f", label {brain['label'].sel(stimulus=identity).item()}" if "label" in brain.coords else ""
-            )
+            label = f", label {brain['label'].sel(stimulus=identity).item()}" if "label" in brain.coords else ""
             axes.set_title(f"{population}, stimulus {identity}{label}", loc="left", parse_math=False)
             tidy(axes)
         row[0].set_ylabel("rate (Hz)")
@@ -58,9 +56,7 @@ def rates_against_blocks(
     keys = [Line2D([], [], color=colour, lw=2, label=f"{rank} assembly") for rank, colour in RANKS.items()]
     keys += [Line2D([], [], color=GREY, lw=2, label="circuit, mean ± s.e.")]
     keys += [Line2D([], [], color=GREY, marker="o", ls="", ms=4, label="network, t = k dt")]
-    figure.legend(
-        handles=keys, loc="outside lower center", ncols=5, frameon=False, fontsize=9.5, columnspacing=1.2
-    )
+    figure.legend(handles=keys, loc="outside lower center", ncols=5, frameon=False, fontsize=9.5, columnspacing=1.2)
     return figure
 
 
@@ -73,9 +69,7 @@ def shared_stimuli(brain: xr.Dataset, network: xr.Dataset) -> xr.Dataset:
         If they do not.
     """
     if set(brain["stimulus"].to_numpy().tolist()) != set(network["stimulus"].to_numpy().tolist()):
-        raise ArgumentError(
-            "got a brain and a network of other stimuli, expected the same ids: record the same images"
-        )
+        raise ArgumentError("got a brain and a network of other stimuli, expected the same ids: record the same images")
     ours, theirs = brain["name"].to_numpy().tolist(), network["name"].to_numpy().tolist()
     if ours != theirs:
         raise ArgumentError(

@@ -15,12 +15,11 @@ from cortexres.errors import ArgumentError
 from cortexres.plots.style import GREY, VERMILION, blank, readable, tidy
 
 PARTS = ("_null", "_p", "_low", "_high", "_ceiling", "_null_max")
+LOWEST = -0.5
 UNDEFINED = "#DDDDDD"
 
 
-def score_map(
-    scores: xr.Dataset, *, metrics: Sequence[str] | None = None, title: str | None = None
-) -> Figure:
+def score_map(scores: xr.Dataset, *, metrics: Sequence[str] | None = None, title: str | None = None) -> Figure:
     """Return one heat map (time, block) per metric, and its ceiling as a strip below, on the same scale.
 
     White outlines surround what is above chance over the whole map (p < .05, max-statistic); the dashed line
@@ -48,9 +47,7 @@ def score_map(
     outline = Line2D([], [], color="white", lw=2, label="p < .05, corrected over the whole map")
     ridge = Line2D([], [], color=VERMILION, lw=2, ls="--", label="t = k dt")
     undefined = Patch(facecolor=UNDEFINED, label="undefined")
-    figure.legend(
-        handles=[outline, ridge, undefined], loc="outside lower center", ncols=3, fontsize=10, facecolor=GREY
-    )
+    figure.legend(handles=[outline, ridge, undefined], loc="outside lower center", ncols=3, fontsize=10, facecolor=GREY)
     return figure
 
 
@@ -61,9 +58,7 @@ def _maps(scores: xr.Dataset, metrics: Sequence[str] | None) -> list[str]:
     wanted = list(plain if metrics is None else metrics)
     missing = [name for name in wanted if name not in maps]
     if missing or not wanted:
-        raise ArgumentError(
-            f"got metrics {missing or 'none'}, expected maps (time, block) among {plain or 'none'}"
-        )
+        raise ArgumentError(f"got metrics {missing or 'none'}, expected maps (time, block) among {plain or 'none'}")
     return wanted
 
 
@@ -74,9 +69,11 @@ def _panel(figure: Figure, column: Sequence[Axes], scores: xr.Dataset, name: str
     time, block = scores["time"].to_numpy(), scores["block"].to_numpy()
     ceiling = scores.get(f"{name}_ceiling")
     finite = values.to_numpy()[np.isfinite(values)]
-    top = max([1.0, *finite.tolist()]) if finite.size else 1.0
-    bottom = min([0.0, *finite.tolist()])
-    mesh = upper.pcolormesh(time, block, values, cmap="viridis", vmin=bottom, vmax=top, shading="nearest")
+    low, top = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    # debiased scores have no bounds: one wild cell before the onset must not flatten the colours of the rest
+    bottom = max(min(low, 0.0), LOWEST)
+    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[low < LOWEST, top > 1.0]
+    mesh = upper.pcolormesh(time, block, values, cmap="viridis", vmin=bottom, vmax=1.0, shading="nearest")
     upper.set_facecolor(UNDEFINED)  # undefined scores (NaN) are grey, not a value
     probability = scores.get(f"{name}_p")
     if probability is not None and min(probability.shape) > 1 and _has_edge(probability):
@@ -90,16 +87,14 @@ def _panel(figure: Figure, column: Sequence[Axes], scores: xr.Dataset, name: str
     if ceiling is not None:
         half = (time[-1] - time[0]) / max(len(time) - 1, 1) / 2
         extent = (time[0] - half, time[-1] + half, 0.0, 1.0)
-        lower.imshow(
-            ceiling.to_numpy()[None], cmap="viridis", vmin=bottom, vmax=top, extent=extent, aspect="auto"
-        )
+        lower.imshow(ceiling.to_numpy()[None], cmap="viridis", vmin=bottom, vmax=1.0, extent=extent, aspect="auto")
         lower.set_facecolor(UNDEFINED)
         lower.set_ylabel("ceiling", rotation=0, ha="right", va="center")
     else:
         lower.text(0.5, 0.5, "no ceiling known", transform=lower.transAxes, ha="center", va="center")
     lower.set_yticks([])
     lower.set_xlabel("time after onset (ms)")
-    figure.colorbar(mesh, ax=list(column), label=readable(name), aspect=30)
+    figure.colorbar(mesh, ax=list(column), label=readable(name), aspect=30, extend=extend)
     for axes in column:
         tidy(axes)
 
@@ -115,9 +110,7 @@ def _heading(scores: xr.Dataset, name: str) -> str:
     chance = scores.get(f"{name}_null_max")
     text = readable(name)
     probability = scores.get(f"{name}_p")
-    extent = (
-        "" if probability is None else f"; {100 * float((probability < 0.05).mean()):.0f} % of cells p < .05"
-    )
+    extent = "" if probability is None else f"; {100 * float((probability < 0.05).mean()):.0f} % of cells p < .05"
     return text if chance is None else f"{text} (chance {float(chance):.2f}{extent})"
 
 

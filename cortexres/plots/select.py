@@ -40,9 +40,7 @@ def chosen_stimuli(brain: xr.Dataset, wanted: Sequence[int] | None, *, count: in
     if wanted is not None:
         missing = sorted(set(wanted) - set(ids.tolist()))
         if missing or not wanted:
-            raise ArgumentError(
-                f"got stimulus ids {missing or 'none'}, expected some of {ids.min()}..{ids.max()}"
-            )
+            raise ArgumentError(f"got stimulus ids {missing or 'none'}, expected some of {ids.min()}..{ids.max()}")
         return list(wanted)
     order = np.argsort(-brain["response"].mean(("trial", "time", "unit")).to_numpy(), kind="stable")
     picks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
