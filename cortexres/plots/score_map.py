@@ -78,7 +78,8 @@ def _panel(figure: Figure, column: Sequence[Axes], scores: xr.Dataset, name: str
     probability = scores.get(f"{name}_p")
     if probability is not None and min(probability.shape) > 1 and _has_edge(probability):
         p = probability.transpose("block", "time").fillna(1.0)
-        upper.contour(time, block, p, levels=[0.05], colors="white", linewidths=1.6)
+        for colour, width in (("black", 3.2), ("white", 1.6)):  # edged, to be seen on any colour
+            upper.contour(time, block, p, levels=[0.05], colors=colour, linewidths=width)
     if "t_ms" in scores.coords:
         upper.plot(scores["t_ms"], block, color=VERMILION, lw=1.6, ls="--")
     upper.set_xlim(time[0], time[-1])
