@@ -1,0 +1,154 @@
+"""What can be typed: the parser of the `cortexres` command, without any heavy import."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from cortexres import __version__
+
+TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the near names."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit 2."""
+        print(f"cortexres: error: {message}{self._hint(message)}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
+
+    def _hint(self, message: str) -> str:
+        unknown = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        if unknown is None:
+            return ""
+        word = unknown.group(1) or unknown.group(2) or ""
+        near = difflib.get_close_matches(word, self._known_words(), n=3)
+        return f", did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+    def _known_words(self) -> list[str]:
+        words: list[str] = []
+        for action in self._actions:
+            words += action.option_strings
+            words += [str(choice) for choice in action.choices or ()]
+            if isinstance(action, argparse._SubParsersAction):
+                # Unknown options of a sub-command are reported by the main parser.
+                words += [word for sub in action.choices.values() for word in sub._option_string_actions]
+        return sorted(set(words))
+
+
+def build_parser() -> Parser:
+    """The parser of all commands; the result has `command` and the options of that command."""
+    parser = Parser(
+        prog="cortexres",
+        allow_abbrev=False,
+        description="Is a cortical area a residual network unrolled in time? Simulate the one, derive the other, "
+        "compare.",
+    )
+    parser.add_argument("--version", action="version", version=f"cortexres {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _add_demo(commands.add_parser("demo", help="the whole story on real images, in minutes", allow_abbrev=False))
+    commands.add_parser("models", help="what circuits there are, and where each comes from", allow_abbrev=False)
+    _add_simulate(commands.add_parser("simulate", help="circuit -> brain.nc", allow_abbrev=False))
+    _add_record(
+        commands.add_parser("record", help="the network derived from a circuit -> network.nc", allow_abbrev=False)
+    )
+    _add_compare(
+        commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False)
+    )
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="16 images x 8 trials instead of 40 x 20")
+    parser.add_argument("--name", default="demo", help="results go to OUT/NAME (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="default: %(default)s")
+    parser.add_argument("--circuit", default="ei_assemblies", help="a name of `cortexres models`, or a .toml file")
+    parser.add_argument("--trials", type=positive, help="repeats of each image (default: 20, quick: 8)")
+    _add_images(parser, default=None)
+    _add_engine(parser)
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a name of `cortexres models`, or a .toml file")
+    parser.add_argument("--trials", type=positive, default=20, help="repeats of each image (default: %(default)s)")
+    parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("brain.nc"), help="default: %(default)s")
+    _add_images(parser, default=40)
+    _add_engine(parser)
+
+
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL|FILE", help="a name of `cortexres models`, or a .toml file")
+    parser.add_argument("--dt", type=positive_ms, default=5.0, metavar="MS", help="of a block (default: %(default)s)")
+    parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("network.nc"), help="default: %(default)s")
+    _add_images(parser, default=40)
+    _add_seed(parser)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("brain", type=Path, metavar="brain.nc")
+    parser.add_argument("network", type=Path, metavar="network.nc")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/compare"), help="folder to write to (default: %(default)s)"
+    )
+    parser.add_argument("--permutations", type=positive, default=500, help="of the stimuli (default: %(default)s)")
+    _add_seed(parser)
+
+
+def _add_images(parser: argparse.ArgumentParser, *, default: int | None) -> None:
+    parser.add_argument(
+        "--images",
+        default="digits",
+        metavar="digits|patterns|FOLDER|FILE.nc",
+        help="what is shown; a folder holds one subfolder per class (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stimuli", type=positive, default=default, metavar="N", help="how many images (default: 40, demo --quick: 16)"
+    )
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", choices=TARGETS, default="auto", help="how Brian2 runs (default: %(default)s)")
+    parser.add_argument("--jobs", type=positive, help="simulations at once (default: one per core)")
+    _add_seed(parser)
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=natural, default=0, help="of all randomness (default: %(default)s)")
+
+
+def positive(text: str) -> int:
+    """The whole number above 0 that `text` says."""
+    return _number(text, least=1)
+
+
+def natural(text: str) -> int:
+    """The whole number from 0 that `text` says."""
+    return _number(text, least=0)
+
+
+def positive_ms(text: str) -> float:
+    """The finite time above 0 that `text` says."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms above 0")
+    return value
+
+
+def _number(text: str, *, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least}")
+    return value
