@@ -21,8 +21,8 @@ TEMPLATE = "report.html.j2"
 def render(
     *,
     title: str,
-    circuit: Circuit,
-    stimuli: xr.Dataset,
+    circuit: Circuit | None,
+    stimuli: xr.Dataset | None,
     table: Sequence[Mapping[str, object]],
     figures: Sequence[tuple[str, Figure, str]],
     notes: Sequence[str],
@@ -36,10 +36,10 @@ def render(
     ----------
     title : str
         Heading of the page.
-    circuit : Circuit
-        Whose populations, projections and source are shown.
-    stimuli : Dataset
-        Shown as thumbnails.
+    circuit : Circuit or None
+        Whose populations, projections and source are shown; None where it is not known, as for a recording.
+    stimuli : Dataset or None
+        Shown as thumbnails; None where only their ids are known.
     table : sequence of mappings
         Per model a mapping of column to value; what a row lacks reads "–". Floats get three decimals.
     figures : sequence of (name, Figure, caption)
@@ -56,8 +56,8 @@ def render(
     return environment.get_template(TEMPLATE).render(
         title=title,
         circuit=circuit,
-        n_stimuli=stimuli.sizes["stimulus"],
-        thumbnails=_image(plots.stimulus_sheet(stimuli)),
+        n_stimuli=0 if stimuli is None else stimuli.sizes["stimulus"],
+        thumbnails=None if stimuli is None else _image(plots.stimulus_sheet(stimuli)),
         columns=columns,
         rows=[[_cell(row.get(column)) for column in columns] for row in table],
         figures=[{"name": name, "image": _image(figure), "caption": text} for name, figure, text in figures],
