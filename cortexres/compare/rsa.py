@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from cortexres.compare.similarity import Similarity, centre_stimuli, drop_rounding, off_diagonal
+from cortexres.compare.similarity import (
+    ROUNDING_OF_ACTIVITY,
+    ROUNDING_OF_RELATIONS,
+    Similarity,
+    centre_stimuli,
+    drop_rounding,
+    off_diagonal,
+)
 
 
 def squared_euclidean(activity: Any) -> Any:
@@ -24,10 +31,12 @@ def one_minus_correlation(activity: Any) -> Any:
     x = activity - xp.mean(activity, axis=-1, keepdims=True)
     # One pattern at a time: a flat pattern among others has no correlation, whatever theirs are.
     scale = xp.max(xp.abs(activity), axis=-1, keepdims=True)
-    x = drop_rounding(x[..., None, :], scale[..., None], 64)[..., 0, :]
+    x = drop_rounding(x[..., None, :], scale[..., None], ROUNDING_OF_ACTIVITY)[..., 0, :]
     norms = xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
     x = x / xp.where(norms > 0, norms, xp.full_like(norms, float("nan")))
-    return off_diagonal(1 - xp.matmul(x, xp.matrix_transpose(x)))
+    distances = off_diagonal(1 - xp.matmul(x, xp.matrix_transpose(x)))
+    # 1 - r cancels where patterns are the same, so what is rounding is measured against 1.
+    return drop_rounding(distances, 1.0)
 
 
 def centre_pairs(dissimilarities: Any) -> Any:
@@ -40,10 +49,7 @@ def centre_pairs(dissimilarities: Any) -> Any:
 
 
 def rank_pairs(dissimilarities: Any) -> Any:
-    """Return the ranks of the pairs, 1 for the least, ties averaged, in place of the values (..., n, n).
-
-    Raises nothing; NaN ranks as the greatest, so a caller checks for it before.
-    """
+    """Return the ranks of the pairs, 1 for the least, ties averaged, in place of the values (..., n, n)."""
     xp = array_namespace(dissimilarities)
     n = dissimilarities.shape[-1]
     rows, columns = np.triu_indices(n, 1)
@@ -58,13 +64,21 @@ def rank_pairs(dissimilarities: Any) -> Any:
 
 
 def _ranks(values: Any) -> Any:
-    """Return average ranks of values (m,); searchsorted of the array API takes one dimension."""
+    """Return average ranks of values (m,); those that differ by rounding only are ties.
+
+    Without that, distances that are equal in exact arithmetic (few units, whole numbers, one-hot patterns)
+    would be ranked by their rounding errors, and numpy and torch would rank them differently.
+    """
     xp = array_namespace(values)
+    where = device(values)
     ordered = xp.sort(values)
-    below = xp.searchsorted(ordered, values, side="left")
-    up_to = xp.searchsorted(ordered, values, side="right")
-    ranks = xp.astype(below + up_to + 1, values.dtype) / 2
-    return xp.where(xp.isnan(values), values, ranks)
+    tie = ROUNDING_OF_RELATIONS * xp.finfo(values.dtype).eps * xp.max(xp.abs(values))
+    first = xp.concat([xp.ones(1, dtype=xp.bool, device=where), ordered[1:] - ordered[:-1] > tie])
+    starts = xp.nonzero(first)[0]
+    ends = xp.concat([starts[1:], xp.asarray([values.shape[0]], dtype=starts.dtype, device=where)])
+    group = xp.searchsorted(ordered[first], values, side="right") - 1
+    ranks = xp.astype(xp.take(starts, group) + xp.take(ends, group) + 1, values.dtype) / 2
+    return ranks + 0 * values  # NaN stays NaN
 
 
 def _rsa(activity: Any) -> Any:
