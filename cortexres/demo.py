@@ -213,9 +213,7 @@ def _best_shuffled(controls: dict[str, xr.Dataset], brain: xr.Dataset) -> tuple[
     return max(scored.items(), key=lambda item: float(item[1]["r2"]), default=None)
 
 
-def _bars(
-    models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset
-) -> dict[str, xr.Dataset]:
+def _bars(models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset) -> dict[str, xr.Dataset]:
     """Scalar scores of the models and the controls, by name, for the table and the bars."""
     bars = {name: _scalars(scores) for name, scores in models.items()}
     best = _best_shuffled(controls, brain)
@@ -225,9 +223,7 @@ def _bars(
     return bars
 
 
-def _rows(
-    models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset
-) -> list[dict[str, object]]:
+def _rows(models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset) -> list[dict[str, object]]:
     bars = _bars(models, controls, brain)
     return [summary.row(name, scores) for name, scores in bars.items()] + summary.reference_rows(
         next(iter(models.values()))

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from cortexres import io, plots, report
 from cortexres.definitions import Circuit
+from cortexres.plots import Figure
 from cortexres.summary import Row, is_same_circuit
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Captioned = tuple[str, "Figure", str]
+Captioned = tuple[str, Figure, str]
 COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
+
+CAPTIONS = {
+    "raster_and_rates": (
+        "Every dot is a spike. Below, the rates of each population. Activity should be irregular: "
+        "vertical stripes would be synchrony, which the mean field does not predict."
+    ),
+    "rates_against_blocks": (
+        "Lines are the circuit, dots the blocks of the network, each at its own time. Nothing was "
+        "fitted. Dots off the lines by more than the shading count against the network."
+    ),
+    "score_map": (
+        "How alike block and moment represent the images. If block k is the circuit at k dt, similarity "
+        "is high along the dashed line and falls off it; a map that is high everywhere says that the "
+        "images differ, not that the dynamics agree."
+    ),
+    "x_and_f": (
+        "The input that the stimulus gives (x) and what recurrence adds (F), in both. They add up in "
+        "input, not in rate. F that is small beside x would make the residual view empty."
+    ),
+    "model_comparison": (
+        "The derived network beside trained networks and controls; the black line is what trial noise "
+        "leaves to be explained. Trained networks have units of their own, so only the linear map can "
+        "score them."
+    ),
+}
 
 
 def figures(
@@ -38,54 +60,19 @@ def figures(
     spikes : Dataset, optional
         Of one trial, for the raster.
     """
-    found: list[Captioned] = []
     same = is_same_circuit(brain, network)
+    drawn: dict[str, Figure] = {}
     if spikes is not None:
-        found.append(
-            (
-                "raster_and_rates",
-                plots.raster_and_rates(spikes, brain),
-                "Every dot is a spike. Below, the rates of each population. Activity should be irregular: vertical "
-                "stripes would be synchrony, which the mean field does not predict.",
-            )
-        )
+        drawn["raster_and_rates"] = plots.raster_and_rates(spikes, brain)
     if same:
-        found.append(
-            (
-                "rates_against_blocks",
-                plots.rates_against_blocks(brain, network),
-                "Lines are the circuit, dots the blocks of the network, each at its own time. Nothing was fitted. Dots "
-                "off the lines by more than the shading count against the network.",
-            )
-        )
-    found.append(
-        (
-            "score_map",
-            plots.score_map(scores, metrics=["linear_cka", "rsa"]),
-            "How alike block and moment represent the images. If block k is the circuit at k dt, similarity is high along "
-            "the dashed line and falls off it; a map that is high everywhere says that the images differ, not that the "
-            "dynamics agree.",
-        )
-    )
+        drawn["rates_against_blocks"] = plots.rates_against_blocks(brain, network)
+    drawn["score_map"] = plots.score_map(scores, metrics=["linear_cka", "rsa"])
     if same and all(name in side for side in (brain, network) for name in COMPONENTS):
-        found.append(
-            (
-                "x_and_f",
-                plots.x_and_f(brain, network),
-                "The input that the stimulus gives (x) and what recurrence adds (F), in both. They add up in input, not "
-                "in rate. F that is small beside x would make the residual view empty.",
-            )
-        )
-    if models and len(models) > 1 and same:
-        found.append(
-            (
-                "model_comparison",
-                plots.model_comparison(models, metrics=["r2", "shape_r2", "linear_map_r2"]),
-                "The derived network beside trained networks and controls; the black line is what trial noise leaves to "
-                "be explained. Trained networks have units of their own, so only the linear map can score them.",
-            )
-        )
-    return found
+        drawn["x_and_f"] = plots.x_and_f(brain, network)
+    if same and models is not None:
+        wanted = [name for name in ("r2", "shape_r2", "linear_map_r2") if name in scores]
+        drawn["model_comparison"] = plots.model_comparison(models, metrics=wanted)
+    return [(name, figure, CAPTIONS[name]) for name, figure in drawn.items()]
 
 
 def write(

@@ -26,9 +26,7 @@ COLUMNS = {
 }
 
 
-def score(
-    brain: xr.Dataset, network: xr.Dataset, *, rng: int | None = None, permutations: int = 500
-) -> xr.Dataset:
+def score(brain: xr.Dataset, network: xr.Dataset, *, rng: int | None = None, permutations: int = 500) -> xr.Dataset:
     """The scores Dataset of one network: the time x block maps, and scalars for all that both sides allow.
 
     States, currents and updates are scored where the network has the brain's units and a time step; the
@@ -108,10 +106,7 @@ def text_table(rows: Iterable[Row]) -> str:
     columns = list(dict.fromkeys(column for each in rows for column in each))
     cells = [columns, *([_cell(each.get(column)) for column in columns] for each in rows)]
     widths = [max(len(line[k]) for line in cells) for k in range(len(columns))]
-    lines = [
-        "  ".join([line[0].ljust(widths[0]), *(map(str.rjust, line[1:], widths[1:]))])
-        for line in cells
-    ]
+    lines = ["  ".join([line[0].ljust(widths[0]), *(map(str.rjust, line[1:], widths[1:]))]) for line in cells]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 

@@ -57,9 +57,7 @@ def build_parser() -> Parser:
     _add_record(
         commands.add_parser("record", help="the network derived from a circuit -> network.nc", allow_abbrev=False)
     )
-    _add_compare(
-        commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False)
-    )
+    _add_compare(commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False))
     return parser
 
 
