@@ -4,13 +4,13 @@ Each `check_*` returns the Dataset it was given, unchanged, so that it can be wr
 
     brain = schema.check_brain(io.load("brain.nc"))
 
-| Dataset | dims, in order              | variables                                                            |
-| ------- | --------------------------- | -------------------------------------------------------------------- |
-| stimuli | stimulus, y, x (, frame)    | image, 0..1                                                          |
-| brain   | stimulus, trial, time, unit | response in Hz; where known the input components in mV               |
-| network | stimulus, block, unit       | response and update (0 at block 0); where known the input components |
-| scores  | time, block, what remains   | one variable per metric, and its null, p-value, interval and ceiling |
-| spikes  | spike                       | time in ms, unit, trial, stimulus (and cell)                         |
+| Dataset | dims, in order              | variables                                               |
+| ------- | --------------------------- | ------------------------------------------------------- |
+| stimuli | stimulus, y, x (, frame)    | image, 0..1                                             |
+| brain   | stimulus, trial, time, unit | response in Hz; where known input components in mV      |
+| network | stimulus, block, unit       | response, update (0 at block 0); where known components |
+| scores  | time, block, what remains   | one per metric; its null, p-value, interval, ceiling    |
+| spikes  | spike                       | time in ms, unit, trial, stimulus (and cell)            |
 """
 
 from __future__ import annotations

@@ -15,6 +15,15 @@ from cortexres.errors import ArgumentError, DataFileError
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".webp"}
 # The raster formats of these suffixes: Pillow would else try others too, and EPS starts another program.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
+# What Pillow raises for damaged or oversized images; damaged PNG files are a SyntaxError.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    Image.DecompressionBombWarning,
+    Image.DecompressionBombError,
+)
 MAX_PIXELS = 50_000_000  # per image; a small file can declare far more
 
 
@@ -104,9 +113,10 @@ def _hidden(path: Path) -> bool:
 def _read(file: Path, size: tuple[int, int] | None) -> np.ndarray:
     """Return one image as (y, x) grey values, 0..1."""
     try:
-        # Pillow warns of what is truncated or too large; here both are errors of this one file.
+        # Pillow only warns of an image that declares too many pixels; its other warnings tell of odd metadata.
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataFileError(
@@ -119,7 +129,7 @@ def _read(file: Path, size: tuple[int, int] | None) -> np.ndarray:
                 values = np.asarray(grey, dtype=float)
     except DataFileError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, Warning, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         reason = str(error).split("\n", maxsplit=1)[0] or type(error).__name__
         raise DataFileError(f"cannot read {file} as an image: {reason}; replace or remove it") from error
     if not np.isfinite(values).all():

@@ -1,0 +1,110 @@
+"""Write a file beside its place and rename it there, so that no reader ever sees half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import secrets
+import time
+from pathlib import Path
+
+from cortexres.errors import DataFileError
+
+ABANDONED_S = 24 * 3600  # age at which a temporary file of another machine counts as left over
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Return `path`, which now holds `text` in UTF-8; what stood there before stays until all is written.
+
+    Raises
+    ------
+    DataFileError
+        Where it cannot be written; an older file stays as it was.
+    """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> Path:
+    """Return `path`, which now holds `data`; what stood there before stays until all is written.
+
+    Missing folders are made. A full disk, Ctrl-C or any other interruption leaves the older file and nothing beside
+    it; what a killed process left behind is removed when the same file is written again.
+
+    Raises
+    ------
+    DataFileError
+        Where it cannot be written; an older file stays as it was.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise DataFileError(f"cannot write {path}: it is a folder; give the name of a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
+        _replace(path, data)
+    except DataFileError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataFileError(
+            f"cannot write {path}: {reason}; nothing was changed, make room or choose another place"
+        ) from error
+    return path
+
+
+def _replace(path: Path, data: bytes | memoryview) -> None:
+    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        # "x" refuses to write through a link that someone else put in the way.
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C too must leave nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last through a power failure, where the system can."""
+    # The file is complete either way, so a file system that cannot do this is no error.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "unknown"
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove temporary files of `path` whose writer is no longer alive."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.([A-Za-z0-9-]+)\.(\d+)\.[0-9a-f]{{8}}\.tmp")
+    for file in path.parent.iterdir():
+        match = pattern.fullmatch(file.name)
+        if match and _is_abandoned(file, match[1], int(match[2])):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _is_abandoned(file: Path, machine: str, process: int) -> bool:
+    # On Windows os.kill ends the process it is asked about.
+    if machine == _machine() and os.name == "posix":
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+        return False
+    try:
+        return time.time() - file.stat().st_mtime > ABANDONED_S
+    except OSError:
+        return False
