@@ -201,6 +201,12 @@ def test_model_nulls_stand_along_model_with_their_names() -> None:
     assert list(scores["name"].values) == ["derived", "no dynamics"]
     assert float(scores["r2"][0]) > 0.9 > float(scores["r2"][1])
     assert float(scores["r2"][0]) == float(state_scores(data, net)["r2"])
+    current = data["response"].copy(data=0.1 * data["response"].values).assign_attrs(units="mV")
+    own = net["response"].copy(data=0.1 * net["response"].values).assign_attrs(units="mV")
+    part = model_nulls(
+        data.assign(recurrent_excitatory=current), {"a": net, "b": net.assign(recurrent_excitatory=own)}
+    )
+    np.testing.assert_array_equal(np.isnan(part["currents_excitatory_r2"]), [True, False])
     with pytest.raises(ArgumentError, match="got no networks"):
         model_nulls(data, {})
 
