@@ -20,9 +20,7 @@ class Bins:
     """
 
     def __init__(self, *, settle_ms: float, duration_ms: float, bin_ms: float, dt_ms: float) -> None:
-        self.steps_per_bin = _whole(
-            bin_ms / dt_ms, f"bin_ms is {bin_ms:g}, expected a multiple of dt = {dt_ms:g} ms"
-        )
+        self.steps_per_bin = _whole(bin_ms / dt_ms, f"bin_ms is {bin_ms:g}, expected a multiple of dt = {dt_ms:g} ms")
         self.count = _whole(
             duration_ms / bin_ms,
             f"duration_ms is {duration_ms:g}, expected a multiple of bin_ms = {bin_ms:g}",
@@ -59,9 +57,7 @@ def bin_spikes(spikes: Spikes, circuit: Circuit, bins: Bins) -> NDArray[np.float
         inside = (step >= 0) & (step < bins.count * bins.steps_per_bin)
         index = (step[inside] // bins.steps_per_bin) * population.assemblies + cell[inside] // population.size
         counts = np.bincount(index, minlength=bins.count * population.assemblies)
-        columns.append(
-            counts.reshape(bins.count, population.assemblies) / (population.size * bins.bin_ms * 1e-3)
-        )
+        columns.append(counts.reshape(bins.count, population.assemblies) / (population.size * bins.bin_ms * 1e-3))
     return np.concatenate(columns, axis=1)
 
 

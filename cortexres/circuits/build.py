@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from brian2 import Network, NeuronGroup, SpikeMonitor, Synapses, ms, mV
 
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.neurons import constants, equations, jump_mV
+from cortexres.circuits.neurons import constants, equations
+from cortexres.circuits.synapses import jump_mV
 from cortexres.definitions import Circuit, Population, Projection
 
 

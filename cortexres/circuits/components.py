@@ -13,6 +13,7 @@ from scipy.signal import lfilter
 
 from cortexres.circuits.connectivity import Connections, mean_out_degree
 from cortexres.circuits.runs import Spikes
+from cortexres.circuits.synapses import jump_mV
 from cortexres.definitions import Circuit
 
 
@@ -21,9 +22,7 @@ class _Path(NamedTuple):
 
     source: str
     first_unit: int
-    weight_mV: NDArray[
-        np.float64
-    ]  # (source cell, target assembly): jump of the assembly's mean current at a spike
+    weight_mV: NDArray[np.float64]  # (source cell, target assembly): jump of the assembly's mean current at a spike
     tau_ms: float
     delay_steps: int
     excitatory: bool
@@ -38,12 +37,12 @@ def current_paths(circuit: Circuit, connections: list[Connections]) -> list[_Pat
     paths = []
     for projection, made in zip(circuit.projections, connections, strict=True):
         target, synapse = populations[projection.target], synapses[projection.synapse]
-        jump = projection.weight_mV * target.parameters["tau_m_ms"] / synapse.tau_ms
         paths.append(
             _Path(
                 source=projection.source,
                 first_unit=int(first[projection.target]),
-                weight_mV=jump * mean_out_degree(made, populations[projection.source], target),
+                weight_mV=jump_mV(projection, target, synapse)
+                * mean_out_degree(made, populations[projection.source], target),
                 tau_ms=synapse.tau_ms,
                 delay_steps=round(projection.delay_ms / circuit.dt_ms),
                 excitatory=projection.weight_mV >= 0,

@@ -25,9 +25,7 @@ def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
     """
     populations = {p.name: p for p in circuit.populations}
     return [
-        _fixed_in_degree(
-            p, populations[p.source], populations[p.target], np.random.default_rng(child_seed(seed, k))
-        )
+        _fixed_in_degree(p, populations[p.source], populations[p.target], np.random.default_rng(child_seed(seed, k)))
         for k, p in enumerate(circuit.projections)
     ]
 
@@ -43,9 +41,7 @@ def _fixed_in_degree(
     shape = (target.assemblies, target.size * projection.in_degree)
     cumulative = np.cumsum(profile, axis=1)
     uniform = rng.random(shape)
-    assembly = np.stack(
-        [np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)]
-    )
+    assembly = np.stack([np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)])
     # Rounding can leave the last cumulative value just below 1 and a draw above it.
     assembly = np.minimum(assembly, source.assemblies - 1)
     cell = assembly * source.size + rng.integers(source.size, size=shape)

@@ -6,7 +6,7 @@ from typing import Any
 
 from brian2 import Equations, ms, mV
 
-from cortexres.definitions import Circuit, Population, Projection, Synapse
+from cortexres.definitions import Circuit, Population
 
 # Leaky integrate-and-fire with white external noise (Brunel 2000, doi:10.1023/A:1008925309027). The drive switches on
 # at the end of the settling time; `x` is the mean input that the stimulus gives each cell.
@@ -16,7 +16,7 @@ mu = mean_input + int(t >= onset) * x {synaptic} : volt
 x : volt
 """
 
-# The current decays exponentially and jumps by w at a spike; with w = J tau_m / tau the potential's area is J tau_m.
+# The current decays exponentially; what a spike adds is in `cortexres.circuits.synapses`.
 _EXPONENTIAL = "dI_{name}/dt = -I_{name} / {tau} : volt"
 
 
@@ -41,8 +41,3 @@ def constants(population: Population, *, onset_ms: float) -> dict[str, Any]:
         "noise": population.noise_mV * mV,
         "onset": onset_ms * ms,
     }
-
-
-def jump_mV(projection: Projection, target: Population, synapse: Synapse) -> float:
-    """The jump of the synaptic current at a spike, w = J tau_m / tau, in mV."""
-    return projection.weight_mV * target.parameters["tau_m_ms"] / synapse.tau_ms

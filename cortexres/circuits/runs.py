@@ -62,7 +62,6 @@ def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64
     """Membrane potentials in volt at the start of the settling time, uniform between reset and threshold."""
     rng = np.random.default_rng(child_seed(run.seed, 0))
     return {
-        p.name: rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.size * p.assemblies)
-        * 1e-3
+        p.name: rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.size * p.assemblies) * 1e-3
         for p in circuit.populations
     }

@@ -38,9 +38,7 @@ def _run_one(circuit: Circuit, connections: list[Connections], run: Run, timing:
     dt = circuit.dt_ms * 1e-3
     return Spikes(
         cell={n: np.asarray(m.i[:], dtype=np.int64) for n, m in built.monitors.items()},
-        step={
-            n: np.rint(np.asarray(m.t[:] / second) / dt).astype(np.int64) for n, m in built.monitors.items()
-        },
+        step={n: np.rint(np.asarray(m.t[:] / second) / dt).astype(np.int64) for n, m in built.monitors.items()},
     )
 
 

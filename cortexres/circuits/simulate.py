@@ -107,23 +107,17 @@ def simulate(
     SimulationError
         If the circuit does not compile or a run fails.
     """
-    plan = _plan(
-        circuit, stimuli, trials, Timing(settle_ms, duration_ms), bin_ms, rng, connectivity_rng, target, jobs
-    )
+    plan = _plan(circuit, stimuli, trials, Timing(settle_ms, duration_ms), bin_ms, rng, connectivity_rng, target, jobs)
     coordinates = unit_coordinates(circuit)
     n_units, paths = len(coordinates["name"]), current_paths(circuit, plan.connections)
     shape = (stimuli.sizes["stimulus"], trials, plan.bins.count, n_units)
     values = {name: np.zeros(shape) for name in ("response", *_COMPONENTS)}
     for k, (run, spikes) in enumerate(plan.spikes(progress=progress)):
         place = divmod(k, trials)
-        currents = synaptic_currents(
-            paths, spikes, n_units=n_units, n_steps=plan.bins.n_steps, dt_ms=circuit.dt_ms
-        )
+        currents = synaptic_currents(paths, spikes, n_units=n_units, n_steps=plan.bins.n_steps, dt_ms=circuit.dt_ms)
         values["response"][place] = bin_spikes(spikes, circuit, plan.bins)
         values["feedforward"][place] = _unit_drive(circuit, run, coordinates)
-        values["recurrent_excitatory"][place], values["recurrent_inhibitory"][place] = plan.bins.average(
-            currents
-        )
+        values["recurrent_excitatory"][place], values["recurrent_inhibitory"][place] = plan.bins.average(currents)
     return schema.check_brain(_dataset(values, stimuli, coordinates, plan))
 
 
@@ -151,9 +145,7 @@ def spikes(
         `time` in ms from stimulus onset, `cell` (index over the whole circuit, population by population), `unit`,
         `trial` and `stimulus`.
     """
-    plan = _plan(
-        circuit, stimuli, trials, Timing(settle_ms, duration_ms), bin_ms, rng, connectivity_rng, target, jobs
-    )
+    plan = _plan(circuit, stimuli, trials, Timing(settle_ms, duration_ms), bin_ms, rng, connectivity_rng, target, jobs)
     tables = [_spike_table(circuit, run, found, plan) for run, found in plan.spikes(progress=progress)]
     columns = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     dataset = xr.Dataset({name: ("spike", values) for name, values in columns.items()})
@@ -178,9 +170,7 @@ def _plan(
         raise ArgumentError(f"trials is {trials}, expected at least 1")
     if jobs is not None and jobs < 1:
         raise ArgumentError(f"jobs is {jobs}, expected at least 1, or None for one per core")
-    bins = Bins(
-        settle_ms=timing.settle_ms, duration_ms=timing.duration_ms, bin_ms=bin_ms, dt_ms=circuit.dt_ms
-    )
+    bins = Bins(settle_ms=timing.settle_ms, duration_ms=timing.duration_ms, bin_ms=bin_ms, dt_ms=circuit.dt_ms)
     generator = np.random.default_rng(rng)
     noise, synapses = (int(n) for n in generator.integers(2**62, size=2))
     if connectivity_rng is not None:
@@ -218,10 +208,7 @@ def _dataset(
     dims = ("stimulus", "trial", "time", "unit")
     trials = values["response"].shape[1]
     dataset = xr.Dataset(
-        {
-            name: (dims, array, {"units": "Hz" if name == "response" else "mV"})
-            for name, array in values.items()
-        },
+        {name: (dims, array, {"units": "Hz" if name == "response" else "mV"}) for name, array in values.items()},
         coords={
             "stimulus": stimuli["stimulus"].values,
             "trial": np.arange(trials),

@@ -173,7 +173,7 @@ def _key(circuit: Circuit, timing: Timing) -> str:
     versions = [importlib.metadata.version(p) for p in ("brian2", "numpy")]
     source = "".join(
         (Path(__file__).parent / f"{m}.py").read_text(encoding="utf-8")
-        for m in ("neurons", "build", "standalone_build")
+        for m in ("neurons", "synapses", "build", "standalone_build")
     )
     # Brian2 compiles for the processor at hand, and a home folder may be shared by several machines.
     machine = [platform.node(), platform.machine(), sys.version, os.environ.get("CXX", "")]
@@ -183,9 +183,5 @@ def _key(circuit: Circuit, timing: Timing) -> str:
 
 def _cache() -> Path:
     chosen = os.environ.get("CORTEXRES_CACHE")
-    base = (
-        Path(chosen)
-        if chosen
-        else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cortexres"
-    )
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cortexres"
     return base / "builds"
