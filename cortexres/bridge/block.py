@@ -92,7 +92,7 @@ class ResidualBlock(nn.Module):
         return Currents(excitatory=total[True], inhibitory=total[False])
 
     def _substep(self, state: Tensor, drive: Tensor) -> Tensor:
-        """Update of one substep: exponential steps of the rates and the synapses, at the input of the middle of the step."""
+        """Update of one substep: exponential steps of rates and synapses, at the input of its middle."""
         mu, sigma, shift = self._input(state, drive)
         target = self.transfer(mu, sigma, shift)
         # The coloured shift of the bounds is a lower mean input.
@@ -129,9 +129,7 @@ def _substeps(field: MeanField, dt_ms: float) -> int:
     return max(1, math.ceil(dt_ms / longest - 1e-9))
 
 
-def _layout(
-    field: MeanField, substep_ms: float
-) -> tuple[list[_Route], list[tuple[float, int, int]], int]:
+def _layout(field: MeanField, substep_ms: float) -> tuple[list[_Route], list[tuple[float, int, int]], int]:
     """Routes of the pathways, the registers (time constant, first channel, length), and the number of channels."""
     routes, registers, at = [], [], 1
     for tau in sorted({path.tau_ms for path in field.pathways}):

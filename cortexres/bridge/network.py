@@ -165,5 +165,3 @@ def response_times(field: MeanField) -> ResponseTime:
 def _table(kind: NeuronParameters, lowest: float, highest: float) -> ResponseTimeTable:
     # A circuit without recurrence has one noise amplitude: the table still needs two columns.
     return response_time_table(**kind._asdict(), sigma_range_mV=(lowest, max(highest, 1.05 * lowest)))
-
-

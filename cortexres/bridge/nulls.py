@@ -18,7 +18,7 @@ Index = NDArray[np.intp]
 
 
 def shuffle_weights(
-    network: CircuitNetwork, *, rng: np.random.Generator, keep: Literal["in_degree", "sign"] = "in_degree"
+    network: CircuitNetwork, *, rng: np.random.Generator | int, keep: Literal["in_degree", "sign"] = "in_degree"
 ) -> CircuitNetwork:
     """A network whose recurrent weights are shuffled; it starts from its own resting state.
 
@@ -26,12 +26,12 @@ def shuffle_weights(
     ----------
     network : CircuitNetwork
         Left as it is.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator or int
         Source of the permutations.
     keep : {"in_degree", "sign"}
         What stays. ``"in_degree"``: each unit's summed excitatory and summed inhibitory weight, and with them its
-        baseline; every row is permuted among the sources of one sign. ``"sign"``: only which sources are excitatory; all
-        entries of their columns are permuted, so that the in-degrees and the baseline change too.
+        baseline; every row is permuted among the sources of one sign. ``"sign"``: only which sources are
+        excitatory; all entries of their columns are permuted, so that the in-degrees and the baseline change too.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def shuffle_weights(
     }
     if keep not in shuffles:
         raise ArgumentError(f"got keep={keep!r}, expected one of {', '.join(shuffles)}; see shuffle_weights")
-    field = network.field
-    pathways = tuple(_shuffled(path, shuffles[keep], rng) for path in field.pathways)
+    field, generator = network.field, np.random.default_rng(rng)
+    pathways = tuple(_shuffled(path, shuffles[keep], generator) for path in field.pathways)
     return network.with_field(replace(field, pathways=pathways), name=f"{network.name}, weights shuffled")
 
 
@@ -57,8 +57,8 @@ def without_recurrence(network: CircuitNetwork, *, keep_baseline: bool = False) 
     network : CircuitNetwork
         Left as it is.
     keep_baseline : bool
-        Replace the recurrent input by the constant mean and white noise that it has at rest, so that the units rest where
-        they did, but for the colour of that noise.
+        Replace the recurrent input by the constant mean and the noise that it has at rest, so that the units rest
+        where they did.
     """
     field = network.field
     resting, noise = field.resting, field.noise

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cortexres.meanfield import NeuronParameters, ResponseTimeTable
 
-#: Scaled bounds are clamped here: exp(25^2) is still a float64, and the rate there is below 1e-270 Hz.
-LARGEST_BOUND = 25.0
+#: The variable of the integral is clamped here: exp(25^2) is still a float64, and the rate is nil long before.
+LARGEST_POINT = 25.0
 
 
 class Transfer(nn.Module):
@@ -44,12 +44,13 @@ class Transfer(nn.Module):
 
     def forward(self, mu: Tensor, sigma: Tensor, shift: Tensor) -> Tensor:
         """Rate in Hz; mean input and noise in mV and the shift of the bounds, all of shape (..., unit)."""
-        upper = ((self.threshold - mu) / sigma + shift).clamp(max=LARGEST_BOUND)
-        lower = ((self.reset - mu) / sigma + shift).clamp(max=LARGEST_BOUND)
-        width = upper - lower
-        points = lower[..., None] + width[..., None] * self.nodes
+        lower = (self.reset - mu) / sigma + shift
+        width = (self.threshold - self.reset) / sigma
+        # The points are clamped, not the bounds: two bounds that both met the clamp would leave an empty integral.
+        points = (lower[..., None] + width[..., None] * self.nodes).clamp(max=LARGEST_POINT)
         integral = width * (torch.special.erfcx(-points) @ self.weights)
-        return 1e3 / (self.t_ref + self.tau_m * math.sqrt(math.pi) * integral)
+        rate: Tensor = 1e3 / (self.t_ref + self.tau_m * math.sqrt(math.pi) * integral)
+        return rate
 
 
 class ResponseTime(nn.Module):
@@ -71,9 +72,7 @@ class ResponseTime(nn.Module):
     sigma_step: Tensor
     kind: Tensor
 
-    def __init__(
-        self, tables: Sequence[ResponseTimeTable], kinds: Sequence[int], *, shortest_ms: float = 0.05
-    ) -> None:
+    def __init__(self, tables: Sequence[ResponseTimeTable], kinds: Sequence[int], *, shortest_ms: float = 0.05) -> None:
         super().__init__()
         self.shape = tables[0].tau_ms.shape
         self.lowest_distance = float(tables[0].distance[0])
@@ -100,4 +99,5 @@ class ResponseTime(nn.Module):
         corner = (self.kind * rows + i) * columns + j
         low = (1.0 - b) * self.values[corner] + b * self.values[corner + 1]
         high = (1.0 - b) * self.values[corner + columns] + b * self.values[corner + columns + 1]
-        return (1.0 - a) * low + a * high
+        time: Tensor = (1.0 - a) * low + a * high
+        return time

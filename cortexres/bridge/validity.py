@@ -1,4 +1,4 @@
-"""Is a circuit inside the regime in which its mean field predicts it? Asked of the definition, before any simulation."""
+"""Is a circuit inside the regime in which its mean field predicts it? Asked of the definition alone."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def cautions(circuit: Circuit) -> list[str]:
     """Sentences on what makes the prediction of a valid circuit less exact."""
     shortest = min((p.parameters["tau_m_ms"] for p in circuit.populations if p.neuron == "lif"), default=np.inf)
     return [
-        f"synapse {synapse.name!r} has a time constant of {synapse.tau_ms:g} ms, more than {SLOW_SYNAPSE:g} times the shortest "
-        f"membrane time constant ({shortest:g} ms): expect errors of about 6 % in the steady rates"
+        f"synapse {synapse.name!r} has a time constant of {synapse.tau_ms:g} ms, more than {SLOW_SYNAPSE:g} times the "
+        f"shortest membrane time constant ({shortest:g} ms): expect errors of about 6 % in the steady rates"
         for synapse in circuit.synapses
         if synapse.tau_ms > SLOW_SYNAPSE * shortest
     ]
@@ -61,13 +61,14 @@ def _models(circuit: Circuit) -> Iterator[str]:
     for p in circuit.populations:
         if p.neuron != "lif":
             yield (
-                f"population {p.name!r} has neurons of model {p.neuron!r}, and the transfer function is known for 'lif' only: "
-                "use 'lif'"
+                f"population {p.name!r} has neurons of model {p.neuron!r}, and the transfer function is known for "
+                "'lif' only: use 'lif'"
             )
     for s in circuit.synapses:
         if s.model != "exponential_current":
             yield (
-                f"synapse {s.name!r} has model {s.model!r}, and the mean field is that of 'exponential_current': use that one"
+                f"synapse {s.name!r} has model {s.model!r}, and the mean field is that of 'exponential_current': "
+                "use that one"
             )
 
 
@@ -96,14 +97,15 @@ def _colour(circuit: Circuit, rest: FixedPoint) -> Iterator[str]:
 def _baseline(field: MeanField, rest: FixedPoint) -> Iterator[str]:
     if rest.residual > 1e-6 * max(1.0, float(np.max(rest.rates))):
         yield (
-            f"no resting state was found (rates still change by {rest.residual:.2g} Hz, expected none): use smaller weights"
+            f"no resting state was found (rates still change by {rest.residual:.2g} Hz, expected none): "
+            "use smaller weights"
         )
         return
     at_rest = stability(field, rest)
     if at_rest.growth_per_ms >= 0.0:
         yield (
-            f"the resting state is unstable (grows by {1e3 * at_rest.growth_per_ms:.3g} / s at {at_rest.frequency_hz:.0f} Hz, "
-            "and must decay): use smaller weights"
+            f"the resting state is unstable (grows by {1e3 * at_rest.growth_per_ms:.3g} / s at "
+            f"{at_rest.frequency_hz:.0f} Hz, and must decay): use smaller weights"
         )
         return
     ratio, frequency = at_rest.least_damped_oscillation(OSCILLATIONS_HZ)
@@ -125,17 +127,17 @@ def _largest_drive(circuit: Circuit, field: MeanField, rest: FixedPoint) -> Iter
         lasting = float(np.max(np.abs(after.rates - rest.rates)))
         if lasting > RETURNED_HZ:
             yield (
-                f"after a drive of {gain:g} mV to {where} some rates stay {lasting:.1f} Hz from rest (limit {RETURNED_HZ:g} Hz): "
-                "winner-take-all; use smaller weights or a lower kappa"
+                f"after a drive of {gain:g} mV to {where} some rates stay {lasting:.1f} Hz from rest (limit "
+                f"{RETURNED_HZ:g} Hz), which is winner-take-all: use smaller weights or a lower kappa"
             )
         growth = stability(field, driven).growth_per_ms
         if growth >= 0.0 and lasting <= RETURNED_HZ:
             yield (
-                f"the response to {gain:g} mV in {where} is unstable (grows by {1e3 * growth:.3g} / s, and must decay): "
-                "use smaller weights, a lower kappa, or a lower gain"
+                f"the response to {gain:g} mV in {where} is unstable (grows by {1e3 * growth:.3g} / s, and must "
+                "decay), as in winner-take-all: use smaller weights, a lower kappa, or a lower gain"
             )
     if highest > LARGEST_SATURATION:
         yield (
-            f"the largest drive ({gain:g} mV) brings a rate to {highest:.2f} of the inverse refractory period, and at most "
-            f"{LARGEST_SATURATION:g} is predicted: use a lower gain or smaller weights"
+            f"the largest drive ({gain:g} mV) brings a rate to {highest:.2f} of the inverse refractory period, and at "
+            f"most {LARGEST_SATURATION:g} is predicted: use a lower gain or smaller weights"
         )

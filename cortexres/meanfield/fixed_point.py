@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Stationary rates in Hz and the input there; `residual` is the largest difference between rate and transfer (Hz)."""
+    """Stationary rates in Hz, the input there, and the largest difference left between rate and transfer (Hz)."""
 
     rates: Array
     moments: Moments

@@ -1,7 +1,7 @@
 """How fast the rate of a leaky integrate-and-fire population follows its mean input, by threshold integration.
 
-The Fokker-Planck equation of ``tau dV = mu - V + sigma sqrt(tau) xi`` is integrated from the threshold down to a voltage
-that no neuron reaches, once for the stationary density and once for its first-order change at a frequency.
+The Fokker-Planck equation of ``tau dV = mu - V + sigma sqrt(tau) xi`` is integrated from the threshold down to a
+voltage that no neuron reaches, once for the stationary density and once for its first-order change at a frequency.
 
 References
 ----------
@@ -73,7 +73,7 @@ def linear_response(
     v_reset_mV: float,
     steps: int = 800,
 ) -> LinearResponse:
-    """Stationary rate and linear response to ``mu + epsilon exp(i omega t)``, each of the broadcast shape of mu and sigma.
+    """Stationary rate and linear response to ``mu + epsilon exp(i omega t)``, of the broadcast shape of mu and sigma.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def linear_response(
     omega_per_ms : float
         Angular frequency, above 0 (2 pi f / 1000 for f in Hz).
     steps : int
-        Steps of each of the two parts, threshold to reset and reset to the lowest voltage; the scheme is of second order.
+        Steps of each of the two parts, threshold to reset and reset to the lowest voltage; of second order.
     """
     mu_, sigma_ = np.broadcast_arrays(np.asarray(mu, dtype=np.float64), np.asarray(sigma, dtype=np.float64))
     shape = mu_.shape
@@ -108,7 +108,7 @@ def response_time(
     v_reset_mV: float,
     steps: int = 400,
 ) -> Array:
-    """Time in ms by which the rate lags behind a slow change of the mean input: ``-d arg r1 / d omega`` towards omega 0."""
+    """Time in ms by which the rate lags behind a slow change of the mean input, ``-d arg r1 / d omega``."""
     low = linear_response(
         mu,
         sigma,
@@ -133,7 +133,7 @@ def response_time_table(
     shape: tuple[int, int] = (97, 13),
     steps: int = 300,
 ) -> ResponseTimeTable:
-    """Table of `response_time` over the distance of the threshold (in sigmas) and sigma, for neurons of these parameters."""
+    """Table of `response_time` over the distance of the threshold (in sigmas) and sigma, for one kind of neuron."""
     distance = np.linspace(*distance_range, shape[0])
     sigma = np.linspace(*sigma_range_mV, shape[1])
     tau = response_time(

@@ -57,7 +57,7 @@ class Pathway:
 
 
 class Moments(NamedTuple):
-    """Input of every unit: mean and noise amplitude in mV, coloured share of the variance, shift of the scaled bounds."""
+    """Input of every unit: mean and noise in mV, coloured share of the variance, shift of the scaled bounds."""
 
     mu: Array
     sigma: Array

@@ -12,8 +12,8 @@ from scipy.special import dawsn, erfcx
 
 Array = NDArray[np.float64]
 
-#: alpha / 2 of Fourcaud & Brunel (2002), with alpha = sqrt(2) |zeta(1/2)|: the shift of threshold and reset, in units of
-#: sigma, per square root of tau_s / tau_m.
+#: alpha / 2 of Fourcaud & Brunel (2002), with alpha = sqrt(2) |zeta(1/2)|: the shift of threshold and reset, in units
+#: of sigma, per square root of tau_s / tau_m.
 COLOURED_NOISE_SHIFT = 1.0326265761156085
 
 #: -zeta(1/2) / sqrt(2 pi) (Chernoff 1965): how far beyond a barrier a random walk is when it is first seen there,
@@ -70,9 +70,7 @@ def siegert_gain_mean(
 ) -> Array:
     """Derivative of `siegert_rate` with respect to the mean input, in Hz / mV, in closed form."""
     neuron: dict[str, Any] = {"tau_m_ms": tau_m_ms, "t_refractory_ms": t_refractory_ms}
-    rate = siegert_rate(
-        mu, sigma, v_threshold_mV=v_threshold_mV, v_reset_mV=v_reset_mV, shift=shift, **neuron
-    )
+    rate = siegert_rate(mu, sigma, v_threshold_mV=v_threshold_mV, v_reset_mV=v_reset_mV, shift=shift, **neuron)
     return _rate_slope(rate, mu, sigma, tau_m_ms, v_threshold_mV, v_reset_mV, shift)[0]
 
 
@@ -88,14 +86,12 @@ def siegert_gain_sigma(
 ) -> Array:
     """Derivative of `siegert_rate` with respect to sigma at a constant `shift`, in Hz / mV, in closed form."""
     neuron: dict[str, Any] = {"tau_m_ms": tau_m_ms, "t_refractory_ms": t_refractory_ms}
-    rate = siegert_rate(
-        mu, sigma, v_threshold_mV=v_threshold_mV, v_reset_mV=v_reset_mV, shift=shift, **neuron
-    )
+    rate = siegert_rate(mu, sigma, v_threshold_mV=v_threshold_mV, v_reset_mV=v_reset_mV, shift=shift, **neuron)
     return _rate_slope(rate, mu, sigma, tau_m_ms, v_threshold_mV, v_reset_mV, shift)[1]
 
 
 def coloured_noise_shift(share: ArrayLike, *, tau_s_ms: ArrayLike, tau_m_ms: ArrayLike) -> Array:
-    """Shift of the scaled bounds for synaptic noise of time constant `tau_s_ms`, weighted by its `share` of the variance.
+    """Shift of the scaled bounds for noise of time constant `tau_s_ms` that has a `share` of the variance.
 
     References
     ----------
@@ -133,7 +129,8 @@ def _scaled_integral(y_th: Array, y_r: Array, nodes: int) -> tuple[Array, Array]
     smooth = _erfcx_integral(np.where(all_positive, below, start), np.where(all_positive, start, below), nodes)
     mixed = 2.0 * dawsn(positive) + scale * smooth
     reset = np.where(all_positive, y_r, 0.0)
-    above = 2.0 * dawsn(positive) - 2.0 * np.exp(reset**2 - np.maximum(positive, reset) ** 2) * dawsn(reset) - scale * smooth
+    from_reset = np.exp(reset**2 - np.maximum(positive, reset) ** 2) * dawsn(reset)
+    above = 2.0 * (dawsn(positive) - from_reset) - scale * smooth
     return np.where(all_negative, smooth, np.where(all_positive, above, mixed)), scale
 
 

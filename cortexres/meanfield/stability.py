@@ -83,8 +83,8 @@ def effective_connectivity(field: MeanField, point: FixedPoint) -> list[Array]:
 def stability(field: MeanField, point: FixedPoint, *, nodes: int = 6) -> Stability:
     """Eigenvalues of the rates, synapses and delays, linearised at a fixed point.
 
-    Each delayed synaptic variable is a polynomial over its delay on `nodes` + 1 Chebyshev points, whose transport is the
-    derivative there: the eigenvalues of the matrix converge spectrally to those of the delay equation.
+    Each delayed synaptic variable is a polynomial over its delay on `nodes` + 1 Chebyshev points, whose transport is
+    the derivative there: the eigenvalues of the matrix converge spectrally to those of the delay equation.
 
     References
     ----------
