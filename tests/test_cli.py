@@ -1,0 +1,272 @@
+"""The command: exit codes, one-line errors, and files that stay whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from cortexres import circuits, io
+from cortexres.cli import main
+from cortexres.definitions import Circuit, list_models
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a command line in a folder of its own: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(word) for word in argv])
+        except SystemExit as stop:  # argparse's own way out
+            code = int(str(stop.code))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def assert_one_line(result: tuple[int, str, str], *words: str) -> None:
+    """Check that a command failed with exit code 2 and one line that says `words`."""
+    code, _, error = result
+    assert code == 2
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("cortexres: error: ")
+    assert "Traceback" not in error
+    for word in words:
+        assert word in error
+
+
+@pytest.fixture
+def files(brain_and_network: tuple[xr.Dataset, xr.Dataset], tmp_path: Path) -> tuple[Path, Path]:
+    """Return a brain file and a network file of the same stimuli."""
+    brain, network = brain_and_network
+    io.save(brain, tmp_path / "brain.nc")
+    io.save(network, tmp_path / "network.nc")
+    return tmp_path / "brain.nc", tmp_path / "network.nc"
+
+
+# What works
+
+
+def test_help_and_version(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(name in out for name in ("demo", "models", "simulate", "record", "compare"))
+    assert run("--version")[0] == 0
+
+
+def test_models_lists_every_definition_with_its_source(run: Run) -> None:
+    code, out, _ = run("models")
+    assert code == 0
+    for model in list_models("circuits"):
+        assert model.name in out
+        assert model.source in out
+
+
+def test_record_then_compare_with_a_recording(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+    brain, network = files
+    code, out, _ = run("compare", brain, network, "--permutations", 50, "--out", tmp_path / "c")
+    assert code == 0
+    assert "state R2" in out
+    scores = io.load(tmp_path / "c" / "scores.nc", kind="scores")
+    assert float(scores["r2"]) > 0.95
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {
+        "report.html",
+        "scores.nc",
+        "score_map.png",
+        "rates_against_blocks.png",
+    }
+
+
+def test_record_writes_a_network_that_keeps_the_schema(run: Run, tmp_path: Path) -> None:
+    code, out, error = run("record", "ei_assemblies", "--stimuli", 4, "--out", tmp_path / "n.nc")
+    assert (code, error) == (0, "")
+    assert out.strip() == str(tmp_path / "n.nc")
+    network = io.load(tmp_path / "n.nc", kind="network")
+    assert dict(network.sizes) == {"stimulus": 4, "block": 41, "unit": 16}
+
+
+def test_simulate_hands_its_options_on(
+    run: Run, brain_and_network: tuple[xr.Dataset, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, object] = {}
+
+    def simulate(circuit: Circuit, stimuli: xr.Dataset, **options: object) -> xr.Dataset:
+        seen.update(options, circuit=circuit.name, stimuli=stimuli.sizes["stimulus"])
+        return brain_and_network[0]
+
+    monkeypatch.setattr(circuits, "simulate", simulate)
+    words = "--images patterns --stimuli 6 --trials 3 --duration 60 --seed 4 --target numpy --jobs 1"
+    code, out, _ = run("simulate", "ei_assemblies", *words.split())
+    assert (code, out.strip()) == (0, "brain.nc")
+    assert seen == {
+        "circuit": "ei_assemblies",
+        "stimuli": 6,
+        "trials": 3,
+        "duration_ms": 60.0,
+        "rng": 5,
+        "target": "numpy",
+        "jobs": 1,
+    }
+    io.load("brain.nc", kind="brain")
+
+
+# What is typed wrongly
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["demoo"], ["'demoo'", "did you mean 'demo'?"]),
+        (["demo", "--trails", "3"], ["--trails", "did you mean '--trials'?"]),
+        (["demo", "--trials", "0"], ["got '0'", "whole number from 1"]),
+        (["demo", "--trials", "many"], ["got 'many'"]),
+        (["demo", "--seed", "-1"], ["got '-1'", "whole number from 0"]),
+        (["demo", "--target", "cuda"], ["'cuda'", "cpp_standalone"]),
+        (["demo", "--name", "a/b"], ["'a/b'", "plain word"]),
+        (["record", "ei_assemblies", "--dt", "nan"], ["got 'nan'", "time in ms above 0"]),
+        (["record", "ei_assemblies", "--dt", "fast"], ["got 'fast'"]),
+        (["record", "ei_assemblies", "--dt", "3"], ["whole number of blocks"]),
+        (["simulate"], ["MODEL"]),
+        ([], ["COMMAND"]),
+    ],
+)
+def test_wrong_words_are_named(run: Run, argv: list[str], words: list[str]) -> None:
+    assert_one_line(run(*argv), *words)
+
+
+@pytest.mark.parametrize("command", [["record"], ["simulate"], ["demo", "--circuit"]])
+def test_unknown_model_gives_the_near_names(run: Run, command: list[str]) -> None:
+    assert_one_line(run(*command, "ei_assemblis"), "'ei_assemblis'", "did you mean 'ei_assemblies'?")
+
+
+# Bad files
+
+
+def test_missing_files(run: Run) -> None:
+    assert_one_line(run("compare", "no.nc", "network.nc"), "no.nc", "does not exist")
+    assert_one_line(run("record", "no.toml"), "no.toml")
+    assert_one_line(run("demo", "--images", "nowhere"), "nowhere", "does not exist")
+    assert_one_line(run("demo", "--images", "no.nc"), "no.nc", "does not exist")
+
+
+def test_a_file_that_is_no_netcdf(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.nc").write_text("not HDF5")
+    assert_one_line(run("compare", "x.nc", "x.nc"), "x.nc")
+
+
+def test_folder_without_images(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_one_line(run("demo", "--images", tmp_path / "empty"), "empty", "images")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('title = "', 'colour = "red"\ntitle = "', ["colour"]),
+        ("size = 500", "size = -500", ["size", "-500"]),
+        ('tau_m = "20 ms"', 'tau_m = "-20 ms"', ["tau_m"]),
+        ("[drive]", "[drive", ["mine.toml", "TOML"]),
+    ],
+)
+def test_bad_definition_is_named(run: Run, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    text = list_models("circuits")[0].path.read_text()
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
+    assert_one_line(run("record", "mine.toml"), *words)
+
+
+def test_nan_in_a_dataset(run: Run, brain_and_network: tuple[xr.Dataset, xr.Dataset], files: tuple[Path, Path]) -> None:
+    brain, _ = brain_and_network
+    brain["response"].values[3, 0, 0, 0] = np.nan
+    brain.to_netcdf(files[0], engine="h5netcdf")
+    assert_one_line(run("compare", *files), "response", "NaN")
+
+
+def test_negative_rate_in_a_dataset(
+    run: Run, brain_and_network: tuple[xr.Dataset, xr.Dataset], files: tuple[Path, Path]
+) -> None:
+    brain, _ = brain_and_network
+    brain["response"].values[3, 0, 0, 0] = -1.0
+    brain.to_netcdf(files[0], engine="h5netcdf")
+    assert_one_line(run("compare", *files), "response", "negative")
+
+
+def test_other_stimuli(run: Run, brain_and_network: tuple[xr.Dataset, xr.Dataset], files: tuple[Path, Path]) -> None:
+    _, network = brain_and_network
+    io.save(network.assign_coords(stimulus=np.arange(12) + 2), files[1])
+    assert_one_line(run("compare", *files), "stimulus ids differ", "12, 13")
+
+
+def test_brain_and_network_swapped(run: Run, files: tuple[Path, Path]) -> None:
+    assert_one_line(run("compare", *reversed(files)), "brain")
+
+
+# What the machine does
+
+
+def test_full_disk_leaves_the_older_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "n.nc").write_bytes(b"older")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert_one_line(run("record", "ei_assemblies", "--stimuli", 4, "--out", "n.nc"), "No space left")
+    assert (tmp_path / "n.nc").read_bytes() == b"older"
+    assert [path.name for path in tmp_path.iterdir()] == ["n.nc"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "brain.nc"), ["brain.nc: No space", "free some space"]),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), ["x: Permission denied", "permissions"]),
+        (OSError(), ["OSError"]),
+        (MemoryError(), ["not enough memory"]),
+    ],
+)
+def test_errors_of_the_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: list[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(circuits, "simulate", fail)
+    assert_one_line(run("simulate", "ei_assemblies"), *words)
+
+
+def test_ctrl_c_ends_with_130_and_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(circuits, "simulate", interrupt)
+    code, _, error = run("demo", "--quick", "--stimuli", 12)
+    assert code == 130
+    assert error.strip().splitlines()[-1] == "cortexres: error: interrupted; what was written before stays"
+    assert "Traceback" not in error
+    # What was made before the simulation is there, whole.
+    io.load(tmp_path / "results" / "demo" / "network.nc", kind="network")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    code = "import sys; from cortexres.cli import main; sys.exit(main(['models']))"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe) as writer:
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        writer.stdout.close()
+        assert writer.stderr.read() == b""
+    assert writer.returncode == 0
