@@ -137,7 +137,7 @@ def _run(options: Options, notes: list[str]) -> Outcome:
         scores = summary.score(brain, blocks, rng=seed + 2, permutations=options.permutations)
         scores = scores.assign(_control_scores(brain, controls))
         io.save(scores, folder / "scores.nc")
-        models = {net.name: scores}
+        models = {"derived network": scores}
         for key, network in trained.items():
             models[network.attrs["model"]] = summary.score(
                 brain, network, rng=seed + 2, permutations=options.permutations
@@ -146,8 +146,9 @@ def _run(options: Options, notes: list[str]) -> Outcome:
             io.save(models[network.attrs["model"]], folder / f"scores_{key}.nc")
     with _stage(options, "drawing the figures and the report"):
         spikes = _example_spikes(circuit, images, brain, options)
-        rows = _rows(models, controls, brain)
-        figures = results.figures(brain, blocks, scores, models=_bars(models, controls, brain), spikes=spikes)
+        bars = _bars(models, controls, brain, seed=seed + 2)
+        rows = [summary.row(name, scored) for name, scored in bars.items()] + summary.reference_rows(scores)
+        figures = results.figures(brain, blocks, scores, models=bars, spikes=spikes)
         report = results.write(
             folder,
             title=f"{circuit.name}: is its residual network the circuit?",
@@ -207,27 +208,28 @@ def _control_scores(brain: xr.Dataset, controls: dict[str, xr.Dataset]) -> dict[
     return {"without_recurrence_r2": without, "shuffled_best_r2": max(r2.values(), default=np.nan)}
 
 
-def _best_shuffled(controls: dict[str, xr.Dataset], brain: xr.Dataset) -> tuple[str, xr.Dataset] | None:
-    """The shuffled network with the highest state R2, and its scores."""
-    scored = {name: compare.state_scores(brain, net) for name, net in controls.items() if name != "W = 0"}
-    return max(scored.items(), key=lambda item: float(item[1]["r2"]), default=None)
-
-
-def _bars(models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Scalar scores of the models and the controls, by name, for the table and the bars."""
+def _bars(
+    models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset, *, seed: int
+) -> dict[str, xr.Dataset]:
+    """Scalar scores of the models, the best shuffled network and W = 0, by name, for the table and the bars."""
     bars = {name: _scalars(scores) for name, scores in models.items()}
-    best = _best_shuffled(controls, brain)
-    if best is not None:
-        bars[f"best of {len(controls) - 1} weight-shuffled"] = best[1]
-    bars["no recurrence (W = 0)"] = compare.state_scores(brain, controls["W = 0"])
+    states = {name: compare.state_scores(brain, network) for name, network in controls.items()}
+    shuffled = [name for name in controls if name != "W = 0"]
+    shown = {"no recurrence (W = 0)": "W = 0"}
+    if shuffled:
+        best = max(shuffled, key=lambda name: float(states[name]["r2"]))
+        shown = {f"best of {len(shuffled)} with shuffled weights": best} | shown
+    for label, name in shown.items():
+        bars[label] = _scalars(
+            xr.merge([states[name], *_mapped(brain, controls[name], seed)], combine_attrs="override")
+        )
     return bars
 
 
-def _rows(models: dict[str, xr.Dataset], controls: dict[str, xr.Dataset], brain: xr.Dataset) -> list[dict[str, object]]:
-    bars = _bars(models, controls, brain)
-    return [summary.row(name, scores) for name, scores in bars.items()] + summary.reference_rows(
-        next(iter(models.values()))
-    )
+def _mapped(brain: xr.Dataset, network: xr.Dataset, seed: int) -> list[xr.Dataset]:
+    """The linear map's scores, where there are stimuli enough for its folds."""
+    enough = brain.sizes["stimulus"] >= summary.LEAST_FOR_MAP
+    return [compare.linear_map_r2(brain, network, rng=seed)] if enough else []
 
 
 def _scalars(scores: xr.Dataset) -> xr.Dataset:
