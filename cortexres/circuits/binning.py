@@ -39,8 +39,7 @@ class Bins:
 
     def centres_ms(self) -> NDArray[np.float64]:
         """Bin centres in ms, from stimulus onset."""
-        centres: NDArray[np.float64] = (np.arange(self.count) + 0.5) * self.bin_ms
-        return centres
+        return np.asarray((np.arange(self.count) + 0.5) * self.bin_ms, dtype=np.float64)
 
     def average(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
         """The mean over each bin of an array (..., step, unit) that covers the whole run: (..., bin, unit)."""
