@@ -18,8 +18,8 @@ Both kinds read each image alone, in three steps:
     at orientation 180 k / channels degrees, summed over one to three octaves. The phase and, for the most part, the
     place of a contour do not matter, its orientation and contrast do. Channels lie on a ring, as assemblies do.
 ``"random_fields"``
-    D_k is the full-wave rectified output of one Gabor field of random place, size, orientation and phase, drawn from the front
-    end's own seed.
+    D_k is the full-wave rectified output of one Gabor field of random place, size, orientation and phase, drawn
+    from the front end's own seed.
 
 References
 ----------

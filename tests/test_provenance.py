@@ -52,8 +52,6 @@ def test_packages_that_are_not_installed_are_left_out(monkeypatch: pytest.Monkey
     assert set(versions()) == {"numpy"}
 
 
-
-
 @pytest.mark.parametrize(
     ("fact", "message"),
     [
