@@ -189,6 +189,7 @@ def test_text_table_aligns_wraps_its_header_and_dashes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_script_runs_as_it_is(tmp_path: Path) -> None:
     script = ROOT / "simulations" / "cortex_vs_resnet.py"
     done = subprocess.run([sys.executable, script, "--quick"], cwd=tmp_path, capture_output=True, text=True)
@@ -198,6 +199,7 @@ def test_script_runs_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_readme_lines_of_python_run_as_written(tmp_path: Path) -> None:
     code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
