@@ -16,6 +16,7 @@ TRIALS = 8 if QUICK else 20
 DURATION_MS = 200.0
 DT_MS = 5.0  # time of one block, and width of a time bin
 SHUFFLES = 10
+EPOCHS = 200  # of the trained networks; the same as the demo, so that both give the same figures
 RESULTS = Path("results") / "cortex_vs_resnet"
 
 
@@ -63,7 +64,7 @@ def main() -> None:
             front_end=circuit.drive.front_end,
             rng=3,
         )
-        nn.train(trained, images, rng=3)
+        nn.train(trained, images, epochs=EPOCHS, rng=3)
         networks[trained.name] = nn.record(trained, images)
     for name in ("derived", "tied ResNet", "untied ResNet"):
         mapped = compare.linear_map_r2(brain, networks[name], rng=2)
