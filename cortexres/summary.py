@@ -23,7 +23,7 @@ COLUMNS = {
     "steady error, median": "steady_error_median",
     "E current R2": "currents_excitatory_r2",
     "I current R2": "currents_inhibitory_r2",
-    "update r": "update_correlation",
+    "update r": "update_specific",
     "linear map R2": "linear_map_r2",
     "CKA": "linear_cka_diagonal",
     "RSA": "rsa_diagonal",
@@ -64,7 +64,7 @@ def score(brain: xr.Dataset, network: xr.Dataset, *, rng: int | None = None, per
     if brain.sizes["stimulus"] >= LEAST_FOR_MAP:
         found.append(compare.linear_map_r2(brain, network, rng=rng))
     if is_same_circuit(brain, network):
-        found.append(compare.state_scores(brain, network))
+        found.append(_without_empty_currents(compare.state_scores(brain, network), network))
         updates = compare.update_scores(brain, network, rng=rng, permutations=permutations)
         found.append(updates.rename({name: f"update_{name}" for name in updates.data_vars}))
     merged = xr.merge(found, join="outer", compat="no_conflicts", combine_attrs="override")
@@ -90,7 +90,7 @@ def reference_rows(scores: xr.Dataset) -> list[dict[str, object]]:
     The two last are not the same: trial noise limits what a right model can score; two halves of the trials are both
     noisy, so a right model may score above them.
     """
-    permuted = {"CKA": "linear_cka_null_max", "RSA": "rsa_null_max", "update r": "update_correlation_null"}
+    permuted = {"CKA": "linear_cka_null_max", "RSA": "rsa_null_max", "update r": "update_specific_null"}
     ceiling = {"state R2": "r2_ceiling", "linear map R2": "linear_map_ceiling"}
     halves = {
         column: float(scores[name].where(scores["time"] >= 0).mean())
@@ -100,7 +100,7 @@ def reference_rows(scores: xr.Dataset) -> list[dict[str, object]]:
         "final rates, constant": _existing(scores, {"state R2": "constant_r2"}),
         "permuted stimuli, 95 %": _existing(scores, permuted),
         "ceiling (trial noise)": _existing(scores, ceiling),
-        "half the trials, the other": _existing(scores, {"update r": "update_correlation_ceiling"}) | halves,
+        "half the trials, the other": _existing(scores, {"update r": "update_specific_ceiling"}) | halves,
     }
     return [{"model": model, **values} for model, values in rows.items() if values]
 
@@ -125,12 +125,18 @@ def _existing(scores: xr.Dataset, names: Mapping[str, str]) -> dict[str, object]
     return {column: float(scores[name]) for column, name in names.items() if name in scores}
 
 
+def _without_empty_currents(scores: xr.Dataset, network: xr.Dataset) -> xr.Dataset:
+    """The scores less those of currents that the network does not have: 0 against a current is no prediction."""
+    empty = [n for n, part in compare.CURRENTS.items() if part in network and not network[part].values.any()]
+    return scores.drop_vars([f"{name}_r2" for name in empty], errors="ignore")
+
+
 def _diagonal(similarity: xr.DataArray, brain: xr.Dataset, network: xr.Dataset) -> xr.DataArray:
     """Mean similarity of each block and the time it stands for; without a time step, blocks are spread evenly."""
     timed = network if "t_ms" in network.coords else compare.uniform_time(network, brain)
     times, moments = brain["time"].values, timed["t_ms"].values[1:]
-    nearest = np.abs(times[None, :] - moments[:, None]).argmin(axis=1)
-    values = similarity.values[nearest, np.arange(1, len(moments) + 1)]
+    # A block ends where two bins meet: the mean of both, and not the earlier one, is the similarity at its time.
+    values = np.array([np.interp(t, times, similarity.values[:, k]) for k, t in enumerate(moments, start=1)])
     mean = float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
     return xr.DataArray(mean, attrs={"units": "1", "long_name": "mean similarity of block k and time k dt"})
 

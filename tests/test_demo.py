@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cortexres import bridge, circuits, demo, io, stimuli, summary
+from cortexres import bridge, circuits, controls, demo, io, stimuli, summary
 from cortexres.definitions import Circuit
 from cortexres.errors import ArgumentError, ValidityError
 
@@ -50,7 +50,7 @@ def outcome(options: demo.Options) -> demo.Outcome:
 def test_every_file_is_written(outcome: demo.Outcome) -> None:
     names = {path.name for path in outcome.folder.iterdir()}
     assert names >= {"stimuli.nc", "brain.nc", "network.nc", "scores.nc", "report.html"}
-    assert names >= {"network_tied.nc", "scores_tied.nc", "network_untied.nc", "scores_untied.nc"}
+    assert names >= {f"{kind}_{model}_trained.nc" for kind in ("network", "scores") for model in ("tied", "untied")}
     assert names >= {
         f"{figure}.png"
         for figure in ("raster_and_rates", "rates_against_blocks", "score_map", "x_and_f", "model_comparison")
@@ -65,8 +65,8 @@ def test_every_dataset_keeps_its_schema(outcome: demo.Outcome, kind: str) -> Non
 
 def test_table_has_the_network_its_alternatives_and_its_bounds(outcome: demo.Outcome) -> None:
     models = [str(row["model"]) for row in outcome.rows]
-    assert models[:3] == ["derived network", "tied ResNet", "untied ResNet"]
-    for words in ("shuffled", "W = 0", "constant", "permuted stimuli", "ceiling", "half the trials"):
+    assert models[:3] == ["derived network", "tied, untrained", "tied, trained"]
+    for words in ("shuffled", "W = 0", "input x alone", "constant", "permuted stimuli", "ceiling", "half the trials"):
         assert any(words in model for model in models)
     assert all("linear map R2" in row for row in outcome.rows[:3])
     assert "state R2" in outcome.rows[0]
@@ -124,7 +124,9 @@ def test_images_without_classes_train_nothing(options: demo.Options, tiny_circui
     net = bridge.residual_network(tiny_circuit, dt_ms=10.0, duration_ms=50.0)
     images = stimuli.digits(10, rng=0).drop_vars("label")
     notes: list[str] = []
-    assert demo._trained(net, images, options, notes) == {}
+    assert controls.trained_networks(
+        net, images, other_images=None, epochs=1, seed=0, notes=notes, progress=False
+    ) == {}
     assert "0 classes" in notes[0]
 
 

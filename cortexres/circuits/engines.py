@@ -40,7 +40,7 @@ def choose(target: str) -> str:
 
 def has_compiler() -> bool:
     """True where the C++ compiler that Brian2 would call and make are on the path."""
-    compiler = (os.environ.get("CXX") or "g++").split()[0]
+    compiler = (os.environ.get("CXX", "").split() or ["g++"])[0]
     return shutil.which(compiler) is not None and shutil.which("make") is not None
 
 

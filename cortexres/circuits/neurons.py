@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from brian2 import Equations, ms, mV
-
+from cortexres.circuits.brian import brian2
 from cortexres.definitions import Circuit, Population
 
 # Leaky integrate-and-fire with white external noise (Brunel 2000, doi:10.1023/A:1008925309027). The drive switches on
@@ -20,24 +19,24 @@ x : volt
 _EXPONENTIAL = "dI_{name}/dt = -I_{name} / {tau} : volt"
 
 
-def equations(population: Population, circuit: Circuit) -> Equations:
+def equations(population: Population, circuit: Circuit) -> brian2.Equations:
     """The Brian2 equations of one population, with one current for each synapse model that reaches it."""
     names = sorted({p.synapse for p in circuit.projections if p.target == population.name})
     synapses = {s.name: s for s in circuit.synapses}
     lines = [_LIF.format(synaptic="".join(f" + I_{name}" for name in names))]
     lines += [_EXPONENTIAL.format(name=name, tau=f"tau_{name}") for name in names]
-    return Equations("\n".join(lines), **{f"tau_{n}": synapses[n].tau_ms * ms for n in names})
+    return brian2.Equations("\n".join(lines), **{f"tau_{n}": synapses[n].tau_ms * brian2.ms for n in names})
 
 
 def constants(population: Population, *, onset_ms: float) -> dict[str, Any]:
     """The namespace of one population: its parameters with their units."""
     p = population.parameters
     return {
-        "tau_m": p["tau_m_ms"] * ms,
-        "v_rest": p["v_rest_mV"] * mV,
-        "v_threshold": p["v_threshold_mV"] * mV,
-        "v_reset": p["v_reset_mV"] * mV,
-        "mean_input": population.mean_input_mV * mV,
-        "noise": population.noise_mV * mV,
-        "onset": onset_ms * ms,
+        "tau_m": p["tau_m_ms"] * brian2.ms,
+        "v_rest": p["v_rest_mV"] * brian2.mV,
+        "v_threshold": p["v_threshold_mV"] * brian2.mV,
+        "v_reset": p["v_reset_mV"] * brian2.mV,
+        "mean_input": population.mean_input_mV * brian2.mV,
+        "noise": population.noise_mV * brian2.mV,
+        "onset": onset_ms * brian2.ms,
     }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-import brian2
 import numpy as np
-from brian2 import ms, second, volt
 
+from cortexres.circuits.brian import brian2
 from cortexres.circuits.build import build
 from cortexres.circuits.connectivity import Connections
 from cortexres.circuits.runs import Run, Spikes, Timing, cell_drive, first_potentials, noise_seed
 from cortexres.definitions import Circuit
+from cortexres.errors import SimulationError
 
 
 def run_all(
@@ -23,8 +26,15 @@ def run_all(
     A network is built anew for each run: Brian2 2.9 does not restore spikes that are on their way.
     """
     for run in runs:
-        with _codegen_target(target), _own_seed(noise_seed(run)):
-            spikes = _run_one(circuit, connections, run, timing)
+        with _codegen_target(target), _own_seed(noise_seed(run)), _interrupt_is_kept():
+            try:
+                spikes = _run_one(circuit, connections, run, timing)
+            except Exception as error:  # Brian2 raises what its code generation, numpy or a compiler raises
+                said = (str(error).strip() or type(error).__name__).splitlines()[-1]
+                raise SimulationError(
+                    f"a run of circuit {circuit.name!r} with target {target!r} failed: {said[:300]}; "
+                    "check the target's needs (cython: a C++ compiler), or choose target='numpy'"
+                ) from error
         yield run, spikes
 
 
@@ -32,13 +42,13 @@ def _run_one(circuit: Circuit, connections: list[Connections], run: Run, timing:
     built = build(circuit, connections, onset_ms=timing.settle_ms)
     drive, potentials = cell_drive(circuit, run), first_potentials(circuit, run)
     for name, group in built.groups.items():
-        group.x = drive[name] * volt
-        group.v = potentials[name] * volt
-    built.network.run(timing.total_ms * ms, namespace={})
+        group.x = drive[name] * brian2.volt
+        group.v = potentials[name] * brian2.volt
+    built.network.run(timing.total_ms * brian2.ms, namespace={})
     dt = circuit.dt_ms * 1e-3
     return Spikes(
         cell={n: np.asarray(m.i[:], dtype=np.int64) for n, m in built.monitors.items()},
-        step={n: np.rint(np.asarray(m.t[:] / second) / dt).astype(np.int64) for n, m in built.monitors.items()},
+        step={n: np.rint(np.asarray(m.t[:] / brian2.second) / dt).astype(np.int64) for n, m in built.monitors.items()},
     )
 
 
@@ -62,3 +72,29 @@ def _own_seed(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(before)  # noqa: NPY002
+
+
+@contextmanager
+def _interrupt_is_kept() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end of a run if one was lost inside it.
+
+    A Ctrl-C that falls into a callback of Python's garbage collection is printed and dropped; Brian2 has many.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    pressed = threading.Event()
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed.is_set():
+        raise KeyboardInterrupt

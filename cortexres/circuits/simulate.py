@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ class _Plan(NamedTuple):
     target: str
     jobs: int
     entropy: dict[str, str]
+    stimuli: dict[str, object]
 
     def spikes(self, *, progress: bool) -> Iterator[tuple[Run, Spikes]]:
         """Every run with its spikes, with a progress bar."""
@@ -188,9 +190,19 @@ def _plan(
         timing=timing,
         bins=bins,
         target=engines.choose(target),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or _cores(),
         entropy={"noise": str(noise), "synapses": str(synapses)},
+        stimuli={
+            "ids": stimuli["stimulus"].values.tolist(),
+            "sha256": hashlib.sha256(stimuli["image"].values.tobytes()).hexdigest(),
+            **{str(k): str(v) for k, v in stimuli.attrs.items()},
+        },
     )
+
+
+def _cores() -> int:
+    """The cores this process may use, which on a cluster are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _unit_drive(circuit: Circuit, run: Run, coordinates: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
@@ -229,6 +241,9 @@ def _attributes(plan: _Plan) -> dict[str, str]:
             made_by="circuits.simulate",
             circuit=json.loads(to_json(plan.circuit)),
             entropy=plan.entropy,
+            stimuli=plan.stimuli,
+            trials=len({run.trial for run in plan.runs}),
+            bin_ms=plan.bins.bin_ms,
             settle_ms=plan.timing.settle_ms,
             duration_ms=plan.timing.duration_ms,
             target=plan.target,

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -46,15 +47,18 @@ def run_all(
         work = Path(folder)
         _write_synapses(work / "static_arrays", connections, layout)
         pool = ThreadPoolExecutor(jobs)
-        running: list[Future[Spikes]] = []
+        waiting: deque[tuple[Run, Future[Spikes]]] = deque()
         try:
-            running = [pool.submit(_run_one, circuit, binary / "main", layout, work, run) for run in runs]
-            for run, future in zip(runs, running, strict=True):
-                yield run, future.result()
+            for run in runs:
+                waiting.append((run, pool.submit(_run_one, circuit, binary / "main", layout, work, run)))
+                if len(waiting) > 2 * jobs:  # the spikes of all runs at once would fill the memory
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
         finally:  # also where the caller stops early or presses Ctrl-C: what has not begun must not begin
-            for future in running:
-                future.cancel()
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def compiled(circuit: Circuit, timing: Timing) -> Path:
@@ -67,9 +71,14 @@ def compiled(circuit: Circuit, timing: Timing) -> Path:
     """
     circuit = _without_drive(circuit)
     place = _cache() / _key(circuit, timing)
-    if (place / "layout.json").exists() and (place / "main").exists():
+    if _complete(place):
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimulationError(
+            f"cannot make the build cache {place.parent}: {error.strerror}; name another in CORTEXRES_CACHE"
+        ) from error
     with tempfile.TemporaryDirectory(prefix="build-", dir=place.parent) as folder:
         _compile_in_child(circuit, timing, Path(folder))
         _keep(Path(folder), place)
@@ -111,11 +120,17 @@ def _keep(folder: Path, place: Path) -> None:
     kept.mkdir()
     for name in ("main", "layout.json"):
         shutil.move(folder / "code" / name, kept / name)
+    if place.exists() and not _complete(place):  # something cleaned the cache, but not all of it
+        shutil.rmtree(place, ignore_errors=True)
     try:
         os.replace(kept, place)
     except OSError:
-        if not (place / "layout.json").exists():
+        if not _complete(place):
             raise
+
+
+def _complete(place: Path) -> bool:
+    return (place / "layout.json").exists() and (place / "main").exists()
 
 
 def _run_one(circuit: Circuit, binary: Path, layout: dict[str, Any], work: Path, run: Run) -> Spikes:
@@ -151,9 +166,24 @@ def _read_spikes(
                 f"a run of circuit {circuit.name!r} exited {done.returncode} without results: {said[-1][:200]}; "
                 "check free disk space, or choose target='numpy'"
             )
+        if paths[0].stat().st_size * 2 != paths[1].stat().st_size:  # int32 cells, float64 times
+            raise SimulationError(
+                f"a run of circuit {circuit.name!r} wrote half its spikes ({paths[0].stat().st_size} bytes of cells, "
+                f"{paths[1].stat().st_size} of times); check free disk space"
+            )
         cell[population] = np.fromfile(paths[0], dtype=np.int32).astype(np.int64)
         step[population] = np.rint(np.fromfile(paths[1]) / (circuit.dt_ms * 1e-3)).astype(np.int64)
+        _check_count(circuit, results / files["N"], len(cell[population]))
     return Spikes(cell, step)
+
+
+def _check_count(circuit: Circuit, path: Path, found: int) -> None:
+    """The monitor counts its spikes in a file of its own: a full disk that cut the others short shows there."""
+    counted = np.fromfile(path, dtype=np.int32) if path.exists() else np.array([])
+    if len(counted) != 1 or int(counted[0]) != found:
+        raise SimulationError(
+            f"a run of circuit {circuit.name!r} counted {counted.tolist()} spikes, wrote {found}; check free disk space"
+        )
 
 
 def _write_synapses(folder: Path, connections: list[Connections], layout: dict[str, Any]) -> None:
@@ -173,15 +203,21 @@ def _key(circuit: Circuit, timing: Timing) -> str:
     versions = [importlib.metadata.version(p) for p in ("brian2", "numpy")]
     source = "".join(
         (Path(__file__).parent / f"{m}.py").read_text(encoding="utf-8")
-        for m in ("neurons", "synapses", "build", "standalone_build")
+        for m in ("brian", "neurons", "synapses", "build", "standalone_build")
     )
     # Brian2 compiles for the processor at hand, and a home folder may be shared by several machines.
-    machine = [platform.node(), platform.machine(), sys.version, os.environ.get("CXX", "")]
+    machine = [platform.node(), platform.machine(), sys.version, *(os.environ.get(v, "") for v in ("CXX", "CXXFLAGS"))]
     text = json.dumps([to_json(circuit), timing, versions, machine, source])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _cache() -> Path:
     chosen = os.environ.get("CORTEXRES_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cortexres"
-    return base / "builds"
+    if chosen:
+        return Path(chosen) / "builds"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(shared) if shared else Path.home() / ".cache"
+    except RuntimeError:  # an account without a home, as in some containers
+        base = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return base / "cortexres" / "builds"

@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-import brian2
 import numpy as np
 
+from cortexres.circuits.brian import brian2
 from cortexres.circuits.build import build, group_name
 from cortexres.circuits.connectivity import draw
 from cortexres.definitions import Circuit, from_json
@@ -42,7 +42,7 @@ def compile_circuit(circuit: Circuit, folder: Path, *, settle_ms: float, total_m
     brian2.device.build(directory=str(folder), compile=True, run=False)
     layout = {
         "spikes": {
-            name: {key: brian2.device.get_array_filename(monitor.variables[key]) for key in ("i", "t")}
+            name: {key: brian2.device.get_array_filename(monitor.variables[key]) for key in ("i", "t", "N")}
             for name, monitor in built.monitors.items()
         },
         "groups": {p.name: group_name(p.name) for p in circuit.populations},

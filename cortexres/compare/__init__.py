@@ -11,12 +11,13 @@ from cortexres.compare.maps import compare
 from cortexres.compare.nulls import StimulusNull, constant_trace, permute_stimuli
 from cortexres.compare.rsa import rsa, rsa_correlation, rsa_spearman
 from cortexres.compare.similarity import Similarity
-from cortexres.compare.states import model_nulls, state_scores
+from cortexres.compare.states import CURRENTS, model_nulls, state_scores
 from cortexres.compare.updates import update_scores
 
 METRICS: tuple[Similarity, ...] = (linear_cka, linear_cka_biased, rsa, rsa_spearman, rsa_correlation)
 
 __all__ = [
+    "CURRENTS",
     "METRICS",
     "Similarity",
     "StimulusNull",

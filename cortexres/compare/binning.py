@@ -43,9 +43,7 @@ def at_bins(network: xr.Dataset, brain: xr.Dataset) -> xr.Dataset:
     knots = _knots(network)
     width = bin_width(brain)
     centres = np.asarray(brain["time"].values, dtype=float)
-    inside = (centres - width / 2 >= knots[0] - TOLERANCE_MS) & (
-        centres + width / 2 <= knots[-1] + TOLERANCE_MS
-    )
+    inside = (centres - width / 2 >= knots[0] - TOLERANCE_MS) & (centres + width / 2 <= knots[-1] + TOLERANCE_MS)
     if not inside.any():
         raise ArgumentError(
             f"network {network.attrs.get('model', '')!s} spans {knots[0]:g}..{knots[-1]:g} ms, which holds"
@@ -53,11 +51,17 @@ def at_bins(network: xr.Dataset, brain: xr.Dataset) -> xr.Dataset:
             f" brain's bins of {width:g} ms at {centres[0]:g}..{centres[-1]:g} ms; record more blocks"
         )
     centres = centres[inside]
-    weights = bin_weights(knots, centres - width / 2, centres + width / 2)
+    smooth = bin_weights(knots, centres - width / 2, centres + width / 2)
+    steps = step_weights(knots, centres - width / 2, centres + width / 2)
     binned = {
         str(name): (
             ("stimulus", "time", "unit"),
-            np.einsum("tb,sbu->stu", weights, np.asarray(values.values, dtype=float), optimize=True),
+            np.einsum(
+                "tb,sbu->stu",
+                steps if name == "feedforward" else smooth,
+                np.asarray(values.values, dtype=float),
+                optimize=True,
+            ),
             dict(values.attrs),
         )
         for name, values in network.data_vars.items()
@@ -72,6 +76,17 @@ def bin_weights(knots: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.nd
     """Return weights (bin, knot) that turn values at knots into bin means of their interpolation."""
     areas = _areas(knots, right) - _areas(knots, left)
     weights: np.ndarray = areas / (right - left)[:, None]
+    return weights
+
+
+def step_weights(knots: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return weights (bin, knot) of bin means where the value at a knot holds since the knot before it.
+
+    The input of a stimulus is of this kind: it is switched on at the onset and does not ramp up during a block.
+    """
+    overlap = np.minimum(right[:, None], knots[None, 1:]) - np.maximum(left[:, None], knots[None, :-1])
+    weights = np.zeros((len(left), len(knots)))
+    weights[:, 1:] = np.maximum(overlap, 0.0) / (right - left)[:, None]
     return weights
 
 
