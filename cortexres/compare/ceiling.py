@@ -14,9 +14,7 @@ from cortexres.compare.similarity import Similarity
 RELIABILITY_DRAWS = 99
 
 
-def halves(
-    trials: np.ndarray, *, splits: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def halves(trials: np.ndarray, *, splits: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the means (stimulus, ...) of two random halves of trials (stimulus, trial, ...).
 
     One split serves all stimuli, times and units. With an odd number of trials the second half is one larger.

@@ -77,17 +77,13 @@ def linear_map_r2(
     predicted = np.empty_like(target)
     for test in parts:
         train = np.setdiff1d(np.arange(n), test)
-        predicted[:, test] = _predict(
-            features[:, train], target[:, train], features[:, test], np.asarray(penalties)
-        )
+        predicted[:, test] = _predict(features[:, train], target[:, train], features[:, test], np.asarray(penalties))
     total = np.sum((target - target.mean(axis=1, keepdims=True)) ** 2, axis=(1, 2))
     residual = np.sum((target - predicted) ** 2, axis=(1, 2))
     # The mean over stimuli takes 1/n of the noise with it.
     noise = mean_noise(trials).sum(axis=(0, 2)) * (n - 1) / n
     attrs = {"model": str(network.attrs.get("model", "")), "folds": folds}
-    return xr.Dataset(
-        _variables(total, residual, noise), coords={"time": brain_bins["time"].variable}, attrs=attrs
-    )
+    return xr.Dataset(_variables(total, residual, noise), coords={"time": brain_bins["time"].variable}, attrs=attrs)
 
 
 def _check_choices(n: int, folds: int, penalties: Sequence[float]) -> None:

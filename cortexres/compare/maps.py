@@ -179,10 +179,7 @@ def _left_out(metric: Similarity, data: _Activities) -> np.ndarray:
     if n - -(-n // groups) < metric.minimum_stimuli:
         return np.full((groups, len(data.time), len(data.block)), np.nan)
     return np.stack(
-        [
-            cosines(metric.relations(data.brain[:, k]), metric.relations(data.network[:, k]))
-            for k in kept(n, groups)
-        ]
+        [cosines(metric.relations(data.brain[:, k]), metric.relations(data.network[:, k])) for k in kept(n, groups)]
     )
 
 
@@ -224,9 +221,7 @@ def _ceiling(metric: Similarity, data: _Activities, splits: int, rng: np.random.
     attrs["p"] = p
     constant = np.isnan(values)
     if constant.any():
-        attrs["undefined"] = (
-            f"{_listed(data.time[constant], 'ms')}: half the trials are the same for all stimuli"
-        )
+        attrs["undefined"] = f"{_listed(data.time[constant], 'ms')}: half the trials are the same for all stimuli"
     if not p <= 0.05:
         warnings.warn(
             f"{metric.name}: ceiling not above zero after onset (p = {p:.2g}): two halves of the trials"

@@ -37,9 +37,7 @@ class StimulusNull:
             If `draws` is below 1.
         """
         if draws < 1:
-            raise ArgumentError(
-                f"got permutations={draws}, expected at least 1 (500 for p-values down to 0.002)"
-            )
+            raise ArgumentError(f"got permutations={draws}, expected at least 1 (500 for p-values down to 0.002)")
         return self.draw(rng, draws, n)
 
 

@@ -20,9 +20,7 @@ def same_units(brain: xr.Dataset, network: xr.Dataset) -> None:
         If they differ.
     """
     here, there = brain.sizes["unit"], network.sizes["unit"]
-    names = [
-        np.asarray(side["name"].values).astype(str) for side in (brain, network) if "name" in side.coords
-    ]
+    names = [np.asarray(side["name"].values).astype(str) for side in (brain, network) if "name" in side.coords]
     if here != there or (len(names) == 2 and not np.array_equal(names[0], names[1])):
         shown = [", ".join(side[:3]) for side in names]
         raise SchemaError(

@@ -82,9 +82,7 @@ def state_scores(
     errors = _steady_errors(trials[:, :, steady].mean(axis=(1, 2)), states[:, steady].mean(axis=1))
     scores = (
         _named("r2", "r2", _scored(trials, states, scored, "rates"))
-        | _named(
-            "shape", "shape_r2", _scored(_shape(trials, steady), _shape(states, steady), scored, "shape")
-        )
+        | _named("shape", "shape_r2", _scored(_shape(trials, steady), _shape(states, steady), scored, "shape"))
         | {
             "steady_error_median": float(np.nanmedian(errors)) if np.isfinite(errors).any() else np.nan,
             "steady_error_p90": float(np.nanquantile(errors, 0.9)) if np.isfinite(errors).any() else np.nan,
@@ -124,9 +122,7 @@ def model_nulls(
     if not networks:
         raise ArgumentError("got no networks, expected at least one null model as name -> network Dataset")
     scores = [state_scores(brain, network, window=window, late=late) for network in networks.values()]
-    joined = xr.concat(
-        scores, "model", data_vars="all", coords="minimal", join="exact", combine_attrs="drop_conflicts"
-    )
+    joined = xr.concat(scores, "model", data_vars="all", coords="minimal", join="exact", combine_attrs="drop_conflicts")
     return joined.assign_coords(model=np.arange(len(scores)), name=("model", list(networks)))
 
 
@@ -174,9 +170,7 @@ def _warn_uncovered(brain: xr.Dataset, covered: xr.Dataset) -> None:
         )
 
 
-def _dataset(
-    scores: dict[str, float], network: xr.Dataset, times: np.ndarray, late: Window, silent: int
-) -> xr.Dataset:
+def _dataset(scores: dict[str, float], network: xr.Dataset, times: np.ndarray, late: Window, silent: int) -> xr.Dataset:
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "window_ms": [float(times[0]), float(times[-1])],
@@ -184,7 +178,6 @@ def _dataset(
         "silent": silent,
     }
     variables = {
-        name: xr.Variable((), value, {"units": "1", "long_name": MEANINGS[name]})
-        for name, value in scores.items()
+        name: xr.Variable((), value, {"units": "1", "long_name": MEANINGS[name]}) for name, value in scores.items()
     }
     return xr.Dataset(variables, attrs=attrs)

@@ -119,9 +119,7 @@ def _scores(
     # score.
     products = a @ b.T
     null = products[np.arange(len(a)), orders].sum(axis=1)
-    ceiling = (
-        np.mean([np.vdot(_directed(form, x), _directed(form, y)) for x, y in pairs]) if pairs else np.nan
-    )
+    ceiling = np.mean([np.vdot(_directed(form, x), _directed(form, y)) for x, y in pairs]) if pairs else np.nan
     undefined = " and ".join(
         f"the {side} does not change" for side, flat in (("brain", a), ("network", b)) if np.isnan(flat).any()
     )
