@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -15,6 +16,9 @@ import numpy as np
 from cortexres.errors import ArgumentError
 
 SCHEMA_VERSION = 1
+# Beyond these a text is no provenance of ours, and parsing it costs memory or the stack.
+MAX_CHARACTERS = 2**22
+MAX_DEPTH = 32
 PACKAGES = (
     "cortexres",
     "brian2",
@@ -63,6 +67,36 @@ def provenance(**facts: object) -> str:
     return to_json({**record, **facts})
 
 
+def read(text: str) -> dict[str, object] | None:
+    """Return the entries of a provenance text; None for any text that is not one, as in a stranger's file.
+
+    Parameters
+    ----------
+    text : str
+        Longer than `MAX_CHARACTERS` or nested deeper than `MAX_DEPTH` counts as none, as do NaN and infinities.
+    """
+    if len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and _is_shallow(record) else None
+
+
+def indented(text: str) -> str:
+    """Return a provenance text with indents for a reader, any other text as it is."""
+    record = read(text)
+    if record is None:
+        return text
+    pretty = json.dumps(record, indent=2, ensure_ascii=False)
+    try:
+        pretty.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which no file can hold
+        return text
+    return pretty
+
+
 def versions() -> dict[str, str]:
     """Return the versions of those packages that are installed, without importing any of them."""
     found = {}
@@ -86,6 +120,29 @@ def to_json(value: object) -> str:
         return json.dumps(value, default=_plain, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"cannot write as JSON: {error}; give numbers, text, lists or dicts") from error
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
+
+
+def _is_shallow(record: object) -> bool:
+    """Return whether nothing lies deeper than `MAX_DEPTH`; without recursion, which is what it guards."""
+    level = [record]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+    return not level
 
 
 def _plain(value: object) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -14,6 +13,7 @@ import xarray as xr
 from cortexres import plots
 from cortexres.definitions import Circuit
 from cortexres.plots import Figure
+from cortexres.provenance import indented
 
 TEMPLATE = "report.html.j2"
 
@@ -62,7 +62,7 @@ def render(
         rows=[[_cell(row.get(column)) for column in columns] for row in table],
         figures=[{"name": name, "image": _image(figure), "caption": text} for name, figure, text in figures],
         notes=list(notes),
-        provenance=_indented(provenance),
+        provenance=indented(provenance),
     )
 
 
@@ -81,11 +81,3 @@ def _cell(value: object) -> str:
     if math.isnan(number):
         return "–"
     return f"{value}" if isinstance(value, Integral) else f"{number:.3f}"
-
-
-def _indented(provenance: str) -> str:
-    """Return JSON with indents, anything else as it is."""
-    try:
-        return json.dumps(json.loads(provenance), indent=2, ensure_ascii=False)
-    except ValueError:
-        return provenance

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cortexres import circuits, io
-from cortexres.cli import main
+from cortexres import circuits, demo, io, stimuli, summary
+from cortexres.cli import commands, main
+from cortexres.cli.parser import STIMULI
 from cortexres.definitions import Circuit, list_models
+from cortexres.errors import ArgumentError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -122,6 +125,74 @@ def test_simulate_hands_its_options_on(
     io.load("brain.nc", kind="brain")
 
 
+def test_a_stimulus_file_gives_its_first_images_or_all(run: Run, tmp_path: Path) -> None:
+    io.save(stimuli.patterns(6, rng=0), tmp_path / "s.nc")
+    for words, count in ((["--stimuli", "4"], 4), ([], 6)):
+        code, _, _ = run("record", "ei_assemblies", "--images", "s.nc", "--duration", 20, *words)
+        assert code == 0
+        assert list(io.load("network.nc")["stimulus"].values) == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [("", (40, 20)), ("--quick", (16, 8)), ("--quick --stimuli 5 --trials 3", (5, 3)), ("--trials 4", (40, 4))],
+)
+def test_demo_takes_its_numbers_from_the_options(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: str, counts: tuple[int, int]
+) -> None:
+    seen: list[demo.Options] = []
+
+    def stop(options: demo.Options) -> None:
+        seen.append(options)
+        raise ArgumentError("far enough")
+
+    monkeypatch.setattr(demo, "run", stop)
+    assert_one_line(run("demo", *words.split()), "far enough")
+    assert_one_line(run("demo", "--images", "patterns", *words.split()), "far enough")
+    digits, patterns = seen
+    assert (digits.n_stimuli, digits.trials) == (patterns.n_stimuli, patterns.trials) == counts
+    assert digits.images is None
+    assert patterns.images is not None
+    assert patterns.images.sizes["stimulus"] == counts[0]
+
+
+def test_help_names_the_numbers_of_the_demo(run: Run) -> None:
+    full, quick = demo.Options(), demo.quick(demo.Options())
+    assert full.n_stimuli == STIMULI
+    text = " ".join(run("demo", "--help")[1].split())
+    assert f"default: {full.n_stimuli}, demo --quick: {quick.n_stimuli}" in text
+    assert f"default: {full.trials}, quick: {quick.trials}" in text
+
+
+@pytest.mark.filterwarnings("default")
+def test_compare_reports_warnings_and_all_provenance(
+    run: Run,
+    brain_and_network: tuple[xr.Dataset, xr.Dataset],
+    files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brain, network = brain_and_network
+    io.save(brain.assign_attrs(cortexres_provenance='{"seed": 98765}'), files[0])
+    io.save(network.assign_attrs(cortexres_provenance="{" + '"a":[' * 5000), files[1])
+    score = summary.score
+
+    def warn(*args: xr.Dataset, **options: int) -> xr.Dataset:
+        warnings.warn("mind the gap", UserWarning, stacklevel=2)
+        return score(*args, **options)
+
+    monkeypatch.setattr(summary, "score", warn)
+    code, _, error = run("compare", *files, "--permutations", 20, "--out", "c")
+    assert code == 0
+    assert "note: mind the gap" in error
+    page = Path("c/report.html").read_text()
+    assert all(word in page for word in ("mind the gap", "98765", "brain&#34;: {", "scores&#34;: {"))
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"circuit":' + "[" * 500 + "]" * 500 + "}", '{"circuit": 3}', "no"])
+def test_provenance_of_strangers_holds_no_circuit(text: str) -> None:
+    assert commands._circuit_of(text) is None
+
+
 # What is typed wrongly
 
 
@@ -135,9 +206,10 @@ def test_simulate_hands_its_options_on(
         (["demo", "--seed", "-1"], ["got '-1'", "whole number from 0"]),
         (["demo", "--target", "cuda"], ["'cuda'", "cpp_standalone"]),
         (["demo", "--name", "a/b"], ["'a/b'", "plain word"]),
-        (["record", "ei_assemblies", "--dt", "nan"], ["got 'nan'", "time in ms above 0"]),
+        (["record", "ei_assemblies", "--dt", "nan"], ["got 'nan'", "time in ms above 0 and below 1e+06"]),
         (["record", "ei_assemblies", "--dt", "fast"], ["got 'fast'"]),
         (["record", "ei_assemblies", "--dt", "3"], ["whole number of blocks"]),
+        (["record", "ei_assemblies", "--dt", "1e6"], ["got '1e6'", "below 1e+06"]),
         (["simulate"], ["MODEL"]),
         ([], ["COMMAND"]),
     ],
@@ -214,6 +286,15 @@ def test_brain_and_network_swapped(run: Run, files: tuple[Path, Path]) -> None:
 
 
 # What the machine does
+
+
+@pytest.mark.parametrize("command", [["simulate", "ei_assemblies"], ["record", "ei_assemblies"], ["compare", "x", "y"]])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    run: Run, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuits, "simulate", None)
+    (tmp_path / "file").write_text("")
+    assert_one_line(run(*command, "--out", "file/in/it"), "cannot write file/in/it", "file is not a folder")
 
 
 def test_full_disk_leaves_the_older_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cortexres.errors import ArgumentError
-from cortexres.provenance import provenance, versions
+from cortexres.provenance import MAX_CHARACTERS, indented, provenance, read, versions
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,32 @@ def test_it_imports_none_of_the_packages_it_names() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_reads_what_it_wrote() -> None:
+    record = read(provenance(seed=3, nested={"a": [{"b": 1.5}]}))
+    assert record is not None
+    assert (record["seed"], record["nested"]) == (3, {"a": [{"b": 1.5}]})
+    assert indented('{"a": "é"}') == '{\n  "a": "é"\n}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[1]",
+        '{"a":' * 100_000,
+        '{"a":' + "[" * 40 + "]" * 40 + "}",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": "' + "x" * MAX_CHARACTERS + '"}',
+    ],
+    ids=["text", "list", "very deep", "deep", "NaN", "infinite", "long"],
+)
+def test_texts_of_strangers_are_none_and_shown_as_they_are(text: str) -> None:
+    assert read(text) is None
+    assert indented(text) == text
+
+
+def test_half_a_surrogate_is_shown_as_it_was_written() -> None:
+    assert indented('{"a": "\\ud800"}') == '{"a": "\\ud800"}'

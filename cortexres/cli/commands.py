@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from cortexres.cli.parser import STIMULI
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from cortexres.definitions import Circuit
-
-QUICK_STIMULI, QUICK_TRIALS = 16, 8
-FULL_STIMULI, FULL_TRIALS = 40, 20
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -29,17 +31,22 @@ def demo(arguments: argparse.Namespace) -> None:
     from cortexres import demo as demonstration
     from cortexres import summary
 
-    n_stimuli = arguments.stimuli or (QUICK_STIMULI if arguments.quick else FULL_STIMULI)
     options = demonstration.Options(
         name=arguments.name,
         out=arguments.out,
-        images=_images(arguments.images, n_stimuli, arguments.seed),
         circuit=arguments.circuit,
-        trials=arguments.trials or (QUICK_TRIALS if arguments.quick else FULL_TRIALS),
         seed=arguments.seed,
         target=arguments.target,
         jobs=arguments.jobs,
     )
+    if arguments.quick:
+        options = demonstration.quick(options)
+    n_stimuli, trials = arguments.stimuli or options.n_stimuli, arguments.trials or options.trials
+    options = replace(options, n_stimuli=n_stimuli, trials=trials)
+    # Digits are left to the demo, which then knows that it can test on other ones.
+    if arguments.images != "digits":
+        images = _images(arguments.images, arguments.stimuli, arguments.seed, default=n_stimuli)
+        options = replace(options, images=images)
     outcome = demonstration.run(options)
     print(f"\n{summary.text_table(outcome.rows)}\n\n{outcome.report}")
 
@@ -56,6 +63,7 @@ def simulate(arguments: argparse.Namespace) -> None:
     """Circuit -> brain.nc."""
     from cortexres import circuits, io
 
+    io.check_writable(arguments.out)
     circuit = circuits.load(arguments.model)
     images = _images(arguments.images, arguments.stimuli, arguments.seed)
     brain = circuits.simulate(
@@ -76,6 +84,7 @@ def record(arguments: argparse.Namespace) -> None:
     from cortexres import bridge, io, nn
     from cortexres.definitions import load_circuit
 
+    io.check_writable(arguments.out)
     circuit = load_circuit(arguments.model)
     images = _images(arguments.images, arguments.stimuli, arguments.seed)
     network = bridge.residual_network(circuit, dt_ms=arguments.dt, duration_ms=arguments.duration)
@@ -85,53 +94,93 @@ def record(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """brain.nc and network.nc -> scores.nc, figures, report.html and the table."""
-    from cortexres import io, results, summary
+    from cortexres import io
 
+    for name in ("scores.nc", "report.html"):
+        io.check_writable(arguments.out / name)
     brain = io.load(arguments.brain, kind="brain")
     network = io.load(arguments.network, kind="network")
+    notes: list[str] = []
+    with _noted_warnings(notes):
+        _compare(arguments, brain, network, notes)
+
+
+def _compare(arguments: argparse.Namespace, brain: xr.Dataset, network: xr.Dataset, notes: list[str]) -> None:
+    from cortexres import io, results, summary
+
     scores = summary.score(brain, network, rng=arguments.seed + 2, permutations=arguments.permutations)
     arguments.out.mkdir(parents=True, exist_ok=True)
     io.save(scores, arguments.out / "scores.nc")
     name = str(network.attrs.get("model") or arguments.network.stem)
     rows = [summary.row(name, scores), *summary.reference_rows(scores)]
-    made_by = str(brain.attrs.get("cortexres_provenance", "unknown"))
+    figures = results.figures(brain, network, scores)
     path = results.write(
         arguments.out,
         title=f"{arguments.brain.name} and {arguments.network.name}",
-        circuit=_circuit_of(made_by),
+        circuit=_circuit_of(_made_by(brain)),
         images=None,
         rows=rows,
-        figures=results.figures(brain, network, scores),
-        notes=[],
-        provenance=made_by,
+        figures=figures,
+        notes=notes,
+        provenance=_provenance(brain=brain, network=network, scores=scores),
     )
     print(f"{summary.text_table(rows)}\n\n{path}")
 
 
-def _images(source: str, count: int | None, seed: int) -> xr.Dataset:
+def _images(source: str, count: int | None, seed: int, *, default: int = STIMULI) -> xr.Dataset:
     """The stimuli that ``--images`` names: digits, patterns, a folder of images, or a stimulus file."""
     from cortexres import io, stimuli
 
     if source == "digits":
-        return stimuli.digits(count or FULL_STIMULI, rng=seed)
+        return stimuli.digits(count or default, rng=seed)
     if source == "patterns":
-        return stimuli.patterns(count or FULL_STIMULI, rng=seed)
+        return stimuli.patterns(count or default, rng=seed)
     if source.endswith(".nc"):
         images: xr.Dataset = io.load(source, kind="stimuli")
-        return images
-    return stimuli.folder(source, limit=count)
+        return images.isel(stimulus=slice(count))
+    return stimuli.folder(source, limit=count or default)
 
 
 def _circuit_of(provenance: str) -> Circuit | None:
     """The circuit that a simulation's provenance holds; None for recordings and for what cannot be read."""
     from cortexres.definitions import from_json
     from cortexres.errors import DefinitionError
+    from cortexres.provenance import read
 
-    try:
-        described = json.loads(provenance)["circuit"]
-        return from_json(json.dumps(described))
-    except (ValueError, KeyError, TypeError, DefinitionError):
+    record = read(provenance)
+    if record is None:
         return None
+    try:
+        return from_json(json.dumps(record["circuit"]))
+    except (ArithmeticError, ValueError, KeyError, TypeError, DefinitionError):
+        return None
+
+
+def _made_by(dataset: xr.Dataset) -> str:
+    return str(dataset.attrs.get("cortexres_provenance", "unknown"))
+
+
+def _provenance(**datasets: xr.Dataset) -> str:
+    """One JSON text with the provenance of each Dataset; what is no JSON stays text in it."""
+    from cortexres.provenance import read, to_json
+
+    texts = {name: _made_by(dataset) for name, dataset in datasets.items()}
+    return to_json({name: read(text) or text for name, text in texts.items()})
+
+
+@contextmanager
+def _noted_warnings(notes: list[str]) -> Iterator[None]:
+    """Collect warnings for the report, and show them as well."""
+    show = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *args: object, **kwargs: object) -> None:
+        if issubclass(category, UserWarning) and str(message) not in notes:
+            notes.append(str(message))
+        show(message, category, *args, **kwargs)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from cortexres import __version__
 
+STIMULI = 40  # how many images are made or taken where nothing is said
+MAX_MS = 1e6
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
 
 
@@ -67,7 +69,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("results"), help="default: %(default)s")
     parser.add_argument("--circuit", default="ei_assemblies", help="a name of `cortexres models`, or a .toml file")
     parser.add_argument("--trials", type=positive, help="repeats of each image (default: 20, quick: 8)")
-    _add_images(parser, default=None)
+    _add_images(parser)
     _add_engine(parser)
 
 
@@ -76,7 +78,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=positive, default=20, help="repeats of each image (default: %(default)s)")
     parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("brain.nc"), help="default: %(default)s")
-    _add_images(parser, default=40)
+    _add_images(parser)
     _add_engine(parser)
 
 
@@ -85,7 +87,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dt", type=positive_ms, default=5.0, metavar="MS", help="of a block (default: %(default)s)")
     parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("network.nc"), help="default: %(default)s")
-    _add_images(parser, default=40)
+    _add_images(parser)
     _add_seed(parser)
 
 
@@ -99,7 +101,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     _add_seed(parser)
 
 
-def _add_images(parser: argparse.ArgumentParser, *, default: int | None) -> None:
+def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         default="digits",
@@ -107,7 +109,11 @@ def _add_images(parser: argparse.ArgumentParser, *, default: int | None) -> None
         help="what is shown; a folder holds one subfolder per class (default: %(default)s)",
     )
     parser.add_argument(
-        "--stimuli", type=positive, default=default, metavar="N", help="how many images (default: 40, demo --quick: 16)"
+        "--stimuli",
+        type=positive,
+        metavar="N",
+        help="how many images: of a FOLDER at most N, of a FILE.nc the first N, or all of it where N is not given "
+        f"(default: {STIMULI}, demo --quick: 16)",
     )
 
 
@@ -132,13 +138,13 @@ def natural(text: str) -> int:
 
 
 def positive_ms(text: str) -> float:
-    """The finite time above 0 that `text` says."""
+    """The time above 0 and below `MAX_MS` that `text` says."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0.0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms above 0")
+    if not 0.0 < value < MAX_MS:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms above 0 and below {MAX_MS:g}")
     return value
 
 

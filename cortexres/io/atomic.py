@@ -15,6 +15,31 @@ from cortexres.errors import DataFileError
 ABANDONED_S = 24 * 3600  # age at which a temporary file of another machine counts as left over
 
 
+def check_writable(path: str | Path) -> Path:
+    """Return `path` if a file can be written there, so that long work need not end in a refusal; nothing is made.
+
+    Raises
+    ------
+    DataFileError
+        Where `path` is a folder, its folder cannot be made or is a file, or is not open for writing.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise DataFileError(f"cannot write {path}: it is a folder; give the name of a file")
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise DataFileError(f"cannot write {path}: {folder} is not a folder; choose another place")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DataFileError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataFileError(f"cannot write {path}: {reason}; choose another place") from error
+    return path
+
+
 def write_text(path: str | Path, text: str) -> Path:
     """Return `path`, which now holds `text` in UTF-8; what stood there before stays until all is written.
 
