@@ -61,6 +61,7 @@ def residual_network(
         dt_ms=dt_ms,
         steps=steps,
         name=circuit.name,
+        circuit=circuit,
     )
 
 

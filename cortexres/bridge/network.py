@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from cortexres import front_ends
 from cortexres.bridge.block import ResidualBlock
 from cortexres.bridge.transfer import ResponseTime
-from cortexres.definitions import FrontEnd
+from cortexres.definitions import Circuit, FrontEnd, to_json
 from cortexres.errors import ArgumentError
 from cortexres.meanfield import MeanField, ResponseTimeTable, fixed_point, response_time_table
 from cortexres.meanfield.moments import NeuronParameters
@@ -43,6 +44,10 @@ class CircuitNetwork(nn.Module):
         Name of the network.
     response_time : ResponseTime, optional
         Tables to share with another network of the same neurons.
+    circuit : Circuit, optional
+        The definition that the network comes from, for its `facts`.
+    weights : str
+        What the weights are, for its `facts`.
     """
 
     initial: Tensor
@@ -57,9 +62,11 @@ class CircuitNetwork(nn.Module):
         steps: int,
         name: str,
         response_time: ResponseTime | None = None,
+        circuit: Circuit | None = None,
+        weights: str = "derived",
     ) -> None:
         super().__init__()
-        self._field = field
+        self._field, self._circuit, self._weights = field, circuit, weights
         self.front_end, self.dt_ms, self.steps, self.name = front_end, dt_ms, steps, name
         self.unit_coords = {key: np.asarray(value) for key, value in unit_coords.items()}
         self.block = ResidualBlock(field, response_time or response_times(field), dt_ms=dt_ms)
@@ -75,6 +82,19 @@ class CircuitNetwork(nn.Module):
         )
         resting = self.block.resting.detach().cpu().numpy().copy()
         return replace(self._field, pathways=pathways, resting=resting)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a recording keeps of the network: its circuit, time step, and whether its weights are the derived."""
+        now, before = self.field, self._field
+        same = np.array_equal(now.resting, before.resting) and all(
+            np.array_equal(a.mean, b.mean) for a, b in zip(now.pathways, before.pathways, strict=True)
+        )
+        return {
+            "circuit": None if self._circuit is None else json.loads(to_json(self._circuit)),
+            "dt_ms": self.dt_ms,
+            "weights": self._weights if same else f"{self._weights}, changed since",
+        }
 
     def inputs(self, stimuli: xr.Dataset) -> Tensor:
         """Drive of every unit in mV, shape (stimulus, unit): 0 where the front end does not reach."""
@@ -118,7 +138,7 @@ class CircuitNetwork(nn.Module):
             current = current + self.block(current, drive)
         return current[:, 0], current
 
-    def with_field(self, field: MeanField, *, name: str) -> CircuitNetwork:
+    def with_field(self, field: MeanField, *, name: str, weights: str) -> CircuitNetwork:
         """A network of the same neurons, time step and front end, with the pathways and inputs of `field`."""
         return CircuitNetwork(
             field,
@@ -128,6 +148,8 @@ class CircuitNetwork(nn.Module):
             steps=self.steps,
             name=name,
             response_time=self.block.response_time,
+            circuit=self._circuit,
+            weights=weights,
         )
 
     def _row(self, state: Tensor, drive: Tensor) -> dict[str, Tensor]:

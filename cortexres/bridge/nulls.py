@@ -46,7 +46,8 @@ def shuffle_weights(
         raise ArgumentError(f"got keep={keep!r}, expected one of {', '.join(shuffles)}; see shuffle_weights")
     field, generator = network.field, np.random.default_rng(rng)
     pathways = tuple(_shuffled(path, shuffles[keep], generator) for path in field.pathways)
-    return network.with_field(replace(field, pathways=pathways), name=f"{network.name}, weights shuffled")
+    name = f"{network.name}, weights shuffled"
+    return network.with_field(replace(field, pathways=pathways), name=name, weights=f"shuffled {keep}")
 
 
 def without_recurrence(network: CircuitNetwork, *, keep_baseline: bool = False) -> CircuitNetwork:
@@ -66,7 +67,7 @@ def without_recurrence(network: CircuitNetwork, *, keep_baseline: bool = False) 
         moments = fixed_point(field).moments
         resting, noise = moments.mu - moments.shift * moments.sigma, moments.sigma
     silent = replace(field, resting=resting, noise=noise, pathways=())
-    return network.with_field(silent, name=f"{network.name}, no recurrence")
+    return network.with_field(silent, name=f"{network.name}, no recurrence", weights="none")
 
 
 def _shuffled(

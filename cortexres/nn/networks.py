@@ -92,6 +92,11 @@ class ResidualNetwork(nn.Module):
         """Return whether the blocks share their weights."""
         return self.recurrent.tied
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """Return what `record` keeps of the network: whether it is tied, and its sizes."""
+        return {"tied": self.tied, "n_units": self.readout.in_features, "n_classes": self.readout.out_features}
+
     def inputs(self, stimuli: xr.Dataset) -> Tensor:
         """Return the drive of the front end in mV, (stimulus, channel)."""
         drive = front_ends.drive(stimuli, self.front_end)

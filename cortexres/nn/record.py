@@ -18,8 +18,9 @@ COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
 class Recordable(Protocol):
     """What `record` needs of a network.
 
-    It may also have `name` (str), `dt_ms` (float, the time one block stands for) and `unit_coords` (labels of
-    the units by name, each an array with one entry per unit).
+    It may also have `name` (str), `dt_ms` (float, the time one block stands for), `unit_coords` (labels of
+    the units by name, each an array with one entry per unit) and `facts` (mapping that JSON can say, kept as
+    ``network`` in the provenance: what the network is).
     """
 
     def inputs(self, stimuli: xr.Dataset) -> Tensor:
@@ -46,8 +47,8 @@ def record(network: Recordable, stimuli: xr.Dataset, *, steps: int | None = None
     Raises
     ------
     ArgumentError
-        If `steps` is negative, or the network returns no response, a state of another shape, or one that is
-        not finite.
+        If `steps` is negative, the network returns no response, a state of another shape, or one that is
+        not finite, or its facts cannot be written as JSON.
     """
     if steps is not None and steps < 0:
         raise ArgumentError(f"got steps={steps}, expected 0 or more blocks to record")
@@ -65,7 +66,14 @@ def record(network: Recordable, stimuli: xr.Dataset, *, steps: int | None = None
         "update": (dims, update, {"units": units, "long_name": "what the block added"}),
     } | {key: (dims, arrays[key], {"units": "mV"}) for key in COMPONENTS if key in arrays}
     name = str(getattr(network, "name", type(network).__name__))
-    made_by = provenance(model=name, steps=response.shape[1] - 1, dt_ms=dt_ms, stimuli=dict(stimuli.attrs))
+    made_by = provenance(
+        model=name,
+        steps=response.shape[1] - 1,
+        dt_ms=dt_ms,
+        stimuli=dict(stimuli.attrs),
+        stimulus_ids=stimuli["stimulus"].to_numpy(),
+        network=dict(getattr(network, "facts", None) or {}),
+    )
     coords = _coordinates(stimuli, response, dt_ms, getattr(network, "unit_coords", None) or {})
     return xr.Dataset(variables, coords=coords, attrs={"model": name, "cortexres_provenance": made_by})
 
