@@ -69,17 +69,13 @@ def test_lif_rate_is_the_closed_form(small: Circuit, images: xr.Dataset) -> None
     )
     for population in circuit.populations:
         p = population.parameters
-        period = p["t_refractory_ms"] + p["tau_m_ms"] * np.log(
-            (mu - p["v_reset_mV"]) / (mu - p["v_threshold_mV"])
-        )
+        period = p["t_refractory_ms"] + p["tau_m_ms"] * np.log((mu - p["v_reset_mV"]) / (mu - p["v_threshold_mV"]))
         rate = found.where(found["population"] == population.name, drop=True).mean()
         # two steps of 0.1 ms per interspike interval, and one spike in 1000 ms
         assert float(rate) == pytest.approx(1000.0 / period, rel=0.03)
 
 
-def test_dataset_keeps_the_schema_and_feedforward_is_the_front_end(
-    small: Circuit, images: xr.Dataset
-) -> None:
+def test_dataset_keeps_the_schema_and_feedforward_is_the_front_end(small: Circuit, images: xr.Dataset) -> None:
     from cortexres.front_ends import drive
 
     brain = numpy_run(small, images, trials=2)
@@ -95,9 +91,7 @@ def test_dataset_keeps_the_schema_and_feedforward_is_the_front_end(
 def test_same_seed_same_spikes_other_seed_others(small: Circuit, images: xr.Dataset) -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     runs = [
-        circuits.spikes(
-            small, images, trials=1, duration_ms=30, settle_ms=10, rng=r, target="numpy", progress=False
-        )
+        circuits.spikes(small, images, trials=1, duration_ms=30, settle_ms=10, rng=r, target="numpy", progress=False)
         for r in (5, 5, 6)
     ]
     xr.testing.assert_equal(runs[0], runs[1])
@@ -117,9 +111,7 @@ def test_simulate_counts_the_spikes_that_spikes_returns(small: Circuit, images: 
         small, images, trials=1, duration_ms=20, settle_ms=10, rng=5, target="numpy", progress=False
     )
     first = table.isel(spike=(table["stimulus"].values == 3) & (table["time"].values >= 0))
-    total = (brain["response"].sel(stimulus=3).values.sum(axis=(0, 1)) * 5e-3) * np.r_[
-        np.full(8, 20), np.full(8, 5)
-    ]
+    total = (brain["response"].sel(stimulus=3).values.sum(axis=(0, 1)) * 5e-3) * np.r_[np.full(8, 20), np.full(8, 5)]
     np.testing.assert_allclose(total, np.bincount(first["unit"].values, minlength=16), atol=1e-9)
     assert table["time"].values.min() >= -10
 
@@ -160,9 +152,7 @@ def test_currents_from_spikes_equal_the_recorded_ones(small: Circuit) -> None:
     try:
         brian2.seed(3)
         built = build(small, connections, onset_ms=5.0)
-        recorders = {
-            n: StateMonitor(g, ["I_excitatory", "I_inhibitory"], record=True) for n, g in built.groups.items()
-        }
+        recorders = {n: StateMonitor(g, ["I_excitatory", "I_inhibitory"], record=True) for n, g in built.groups.items()}
         for recorder in recorders.values():
             built.network.add(recorder)
         for group in built.groups.values():
@@ -177,9 +167,7 @@ def test_currents_from_spikes_equal_the_recorded_ones(small: Circuit) -> None:
     assert min(len(c) for c in spikes.cell.values()) > 20
     found = synaptic_currents(current_paths(small, connections), spikes, n_units=16, n_steps=300, dt_ms=0.1)
     for kind, name in enumerate(("I_excitatory", "I_inhibitory")):
-        recorded = [
-            np.asarray(getattr(r, name) / mV).reshape(8, -1, 300).mean(axis=1) for r in recorders.values()
-        ]
+        recorded = [np.asarray(getattr(r, name) / mV).reshape(8, -1, 300).mean(axis=1) for r in recorders.values()]
         np.testing.assert_allclose(found[kind].T, np.concatenate(recorded), atol=1e-9)
 
 
@@ -193,9 +181,7 @@ def test_one_spike_arrives_after_the_delay_with_the_right_area(small: Circuit) -
     assert (current[0, :111] == 0).all()
     assert (current[1] == 0).all()
     degree = mean_out_degree(connections[0], small.populations[0], small.populations[0])[0]
-    np.testing.assert_allclose(
-        current[0, :, :8].sum(axis=0) * 0.1, 0.1 * 20.0 * degree, rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(current[0, :, :8].sum(axis=0) * 0.1, 0.1 * 20.0 * degree, rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +245,7 @@ def test_a_binary_that_leaves_no_results_is_an_error(
         compiled_run(small, images)
 
 
-def test_a_failed_compilation_says_why(
-    small: Circuit, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
+def test_a_failed_compilation_says_why(small: Circuit, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("CORTEXRES_CACHE", str(tmp_path))
     monkeypatch.setattr(standalone.sys, "executable", "/bin/false")
     with pytest.raises(
@@ -272,7 +256,7 @@ def test_a_failed_compilation_says_why(
 
 def test_without_a_compiler_auto_is_numpy_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines.shutil, "which", lambda _: None)
-    with pytest.warns(UserWarning, match=r"no C\+\+ compiler and make were found"):
+    with pytest.warns(UserWarning, match=r"no working C\+\+ compiler and make were found"):
         assert engines.choose("auto") == "numpy"
     assert engines.choose("cython") == "cython"
 

@@ -55,7 +55,7 @@ def test_a_cache_that_cannot_be_made_names_the_variable(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CORTEXRES_CACHE", str(tmp_path / "file"))
-    with pytest.raises(SimulationError, match="cannot make the build cache .*name another in CORTEXRES_CACHE"):
+    with pytest.raises(SimulationError, match=r"cannot make the build cache .*name another in CORTEXRES_CACHE"):
         standalone.compiled(tiny_circuit, TIMING)
 
 
@@ -119,6 +119,16 @@ def test_a_preference_file_in_the_working_directory_is_not_evaluated(tmp_path: P
         capture_output=True,
     )
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_compiler_that_is_there_but_broken_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken-g++"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    assert not engines.has_compiler()
+    with pytest.warns(UserWarning, match=r"no working C\+\+ compiler and make"):
+        assert engines.choose("auto") == "numpy"
 
 
 @pytest.mark.parametrize(("value", "found"), [(" ", "g++"), ("", "g++"), ("clang++ -O2", "clang++")])

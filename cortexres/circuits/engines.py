@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from cortexres.circuits import standalone
 from cortexres.circuits.connectivity import Connections
@@ -31,7 +34,7 @@ def choose(target: str) -> str:
     if has_compiler():
         return "cpp_standalone"
     warnings.warn(
-        "no C++ compiler and make were found: simulating with numpy, about 5 times slower; "
+        "no working C++ compiler and make were found: simulating with numpy, about 5 times slower; "
         "install g++ and make for speed",
         stacklevel=2,
     )
@@ -39,9 +42,17 @@ def choose(target: str) -> str:
 
 
 def has_compiler() -> bool:
-    """True where the C++ compiler that Brian2 would call and make are on the path."""
+    """True where make and the C++ compiler that Brian2 would call are on the path, and the compiler works."""
     compiler = (os.environ.get("CXX", "").split() or ["g++"])[0]
-    return shutil.which(compiler) is not None and shutil.which("make") is not None
+    return shutil.which(compiler) is not None and shutil.which("make") is not None and _compiles(compiler)
+
+
+def _compiles(compiler: str) -> bool:
+    """True where `compiler` makes a program; one without its standard library, say, is on the path but useless."""
+    with tempfile.TemporaryDirectory(prefix="cortexres-compiler-") as folder:
+        command = [compiler, "-x", "c++", "-", "-o", str(Path(folder) / "probe")]
+        program = "#include <vector>\nint main() { return 0; }\n"
+        return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
 
 
 def run_all(
