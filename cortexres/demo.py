@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import xarray as xr
 from cortexres import bridge, circuits, compare, controls, io, nn, results, stimuli, summary
 from cortexres.definitions import Circuit
 from cortexres.errors import ArgumentError
+from cortexres.notes import noted_warnings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def run(options: Options) -> Outcome:
         "One draw of the synapses, one set of images: differences of a few hundredths mean little. "
         "benchmarks/bridge.py repeats the main figures over draws."
     ]
-    with _noted_warnings(notes):
+    with noted_warnings(notes):
         return _run(options, notes)
 
 
@@ -238,18 +238,3 @@ def _stage(options: Options, text: str) -> Iterator[None]:
     yield
     if options.progress:
         print(f"  {time.perf_counter() - start:.1f} s", flush=True)
-
-
-@contextmanager
-def _noted_warnings(notes: list[str]) -> Iterator[None]:
-    """Collect warnings for the report, and show them as well."""
-    show = warnings.showwarning
-
-    def note(message: Warning | str, category: type[Warning], *args: object, **kwargs: object) -> None:
-        if issubclass(category, UserWarning) and str(message) not in notes:
-            notes.append(str(message))
-        show(message, category, *args, **kwargs)  # type: ignore[arg-type]
-
-    with warnings.catch_warnings():
-        warnings.showwarning = note
-        yield

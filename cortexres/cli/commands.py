@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cortexres.cli.parser import STIMULI
+from cortexres.notes import noted_warnings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +100,7 @@ def compare(arguments: argparse.Namespace) -> None:
     brain = io.load(arguments.brain, kind="brain")
     network = io.load(arguments.network, kind="network")
     notes: list[str] = []
-    with _noted_warnings(notes):
+    with noted_warnings(notes):
         _compare(arguments, brain, network, notes)
 
 
@@ -166,21 +165,6 @@ def _provenance(**datasets: xr.Dataset) -> str:
 
     texts = {name: _made_by(dataset) for name, dataset in datasets.items()}
     return to_json({name: read(text) or text for name, text in texts.items()})
-
-
-@contextmanager
-def _noted_warnings(notes: list[str]) -> Iterator[None]:
-    """Collect warnings for the report, and show them as well."""
-    show = warnings.showwarning
-
-    def note(message: Warning | str, category: type[Warning], *args: object, **kwargs: object) -> None:
-        if issubclass(category, UserWarning) and str(message) not in notes:
-            notes.append(str(message))
-        show(message, category, *args, **kwargs)  # type: ignore[arg-type]
-
-    with warnings.catch_warnings():
-        warnings.showwarning = note
-        yield
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
