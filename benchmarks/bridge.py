@@ -1,10 +1,11 @@
 """How well the derived network predicts the circuit: fresh synapses, fresh stimuli, no fitted parameter.
 
-    python benchmarks/bridge.py [--stimuli 12] [--trials 20] [--seeds 101 102 103]
+    python benchmarks/bridge.py [--stimuli 12] [--trials 20] [--seeds 201 202 203]
 
 prints one table, a row per connectivity seed, with the target beside each figure, writes it to
-`benchmarks/results/bridge.json`, and exits 1 if a target is missed. The model form was frozen on other seeds (below
-100) and other images; every seed here draws its own synapses, stimuli and noise.
+`benchmarks/results/bridge.json`, and exits 1 if a target is missed. The model form was frozen on seeds below 200 and on
+the images of `seen_in_development`, which are left out here; every seed draws its own synapses, stimuli, noise and
+shuffles. The front end's constants were chosen on the whole set of digits, without looking at any circuit.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +50,7 @@ TARGETS = (
     Target("shape-only denoised R2", 0.85),
     Target("recurrent E current R2", 0.95),
     Target("recurrent I current R2", 0.95),
-    Target("R2 above the best of ten weight-shuffled", 0.15),
+    Target("R2 above the best weight-shuffled", 0.15),
     Target("R2 above the constant trace at the final rates", 0.08),
     Target("R2 of W = 0", 0.0, at_most=True),
 )
@@ -66,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"seed {seed}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print(table(rows, context, options))
     missed = [f"seed {s}: {t.name}" for s, row in rows.items() for t in TARGETS if not t.met(row[t.name])]
-    facts = {"options": vars(options), "rows": rows, "context": context, "missed": missed}
+    images = {seed: _fresh_images(options.stimuli, seed)["stimulus"].values.tolist() for seed in options.seeds}
+    facts = {"images": images, "options": vars(options), "rows": rows, "context": context, "missed": missed}
     RESULTS.parent.mkdir(exist_ok=True)
     io.write_text(RESULTS, provenance.provenance(made_by="benchmarks/bridge.py", **facts) + "\n")
     print("every target is met" if not missed else "MISSED: " + "; ".join(missed))
@@ -85,8 +88,8 @@ def measure(
         return float(compare.state_scores(brain, nn.record(model, images))["r2"])
 
     # Each target cell keeps its summed excitation and inhibition: only who excites whom is shuffled.
-    shuffled = max(r2(bridge.shuffle_weights(network, rng=k, keep="in_degree")) for k in range(SHUFFLES))
-    freely = max(r2(bridge.shuffle_weights(network, rng=k, keep="sign")) for k in range(SHUFFLES))
+    shuffled = max(_shuffled_r2(r2, network, seed, keep="in_degree"))
+    freely = max(_shuffled_r2(r2, network, seed, keep="sign"))
     value = {name: float(v) for name, v in scores.data_vars.items()}
     without = r2(bridge.without_recurrence(network))
     figures = (
@@ -103,13 +106,12 @@ def measure(
     )
     context = {"R2": value["r2"], "denoised R2": value["r2_denoised"], "constant trace R2": value["constant_r2"]}
     context |= {"best shuffled R2, in-degrees kept": shuffled, "best shuffled R2, signs kept": freely}
+    context |= {"R2 of W = 0, baseline kept": r2(bridge.without_recurrence(network, keep_baseline=True))}
     context |= {"mean drive (mV)": float(brain["feedforward"].isel(unit=slice(8)).mean())}
     return dict(zip((t.name for t in TARGETS), figures, strict=True)), context
 
 
-def table(
-    rows: dict[int, dict[str, float]], context: dict[int, dict[str, float]], options: argparse.Namespace
-) -> str:
+def table(rows: dict[int, dict[str, float]], context: dict[int, dict[str, float]], options: argparse.Namespace) -> str:
     """The figures as a Markdown table, one column per seed."""
     seeds = list(rows)
     lines = [
@@ -123,15 +125,31 @@ def table(
     return "\n".join(lines)
 
 
+def seen_in_development() -> np.ndarray:
+    """Ids of the digits on which circuit and bridge were looked at while they were made; the demo's are among them."""
+    earlier = [stimuli.digits(12, rng=np.random.default_rng([s, 1])) for s in (101, 102, 103)]
+    drawn = [stimuli.digits(n, rng=0) for n in (4, 16, 20, 40)] + [stimuli.digits(300, rng=5), *earlier]
+    first = np.random.default_rng(99).choice(1797, 6, replace=False)
+    return np.unique(np.concatenate([first, *(d["stimulus"].values for d in drawn)]))
+
+
 def _fresh_images(n: int, seed: int) -> xr.Dataset:
-    return stimuli.digits(n, rng=np.random.default_rng([seed, 1]))
+    return stimuli.digits(n, rng=np.random.default_rng([seed, 1]), exclude=seen_in_development())
+
+
+def _shuffled_r2(
+    r2: Callable[[bridge.CircuitNetwork], float], network: bridge.CircuitNetwork, seed: int, *, keep: str
+) -> list[float]:
+    return [
+        r2(bridge.shuffle_weights(network, rng=np.random.default_rng([seed, k]), keep=keep)) for k in range(SHUFFLES)
+    ]
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stimuli", type=int, default=12, help="digits per seed")
     parser.add_argument("--trials", type=int, default=20, help="trials of each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], help="connectivity seeds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[201, 202, 203], help="connectivity seeds")
     return parser.parse_args(argv)
 
 
