@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from hypothesis.extra import numpy as hnp
 from cortexres import io
 from cortexres.errors import ArgumentError, CortexresError, DataFileError, SchemaError
 from cortexres.io import atomic, netcdf
+from cortexres.io.heaps import check_heaps
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 NAMES = st.text("abcXYZ_09", min_size=1, max_size=6).map(lambda name: "v" + name)
@@ -183,14 +185,21 @@ def test_truncated_files(path: Path) -> None:
             io.load(path)
 
 
-def test_mutated_files_fail_as_ours_or_leave_the_numbers_right(path: Path) -> None:
+@pytest.mark.parametrize("only_where", ["anywhere", "outside of the numbers"])
+def test_mutated_files_fail_as_ours_or_leave_the_numbers_right(path: Path, only_where: str) -> None:
     original = small()
-    whole = bytearray(io.save(original, path).read_bytes())
+    whole = io.save(original, path).read_bytes()
+    with h5py.File(path, "r") as file:
+        chunk = file["a"].id.get_chunk_info(0)
+    places = np.arange(len(whole))
+    if only_where != "anywhere":
+        places = np.delete(places, slice(chunk.byte_offset, chunk.byte_offset + chunk.size))
+        places = places[[whole[place] != 0 for place in places]]  # most of the rest is empty
     rng = np.random.default_rng(0)
     failed = 0
-    for _ in range(300):
+    for _ in range(200):
         mutated = bytearray(whole)
-        for position in rng.integers(0, len(whole), 3):
+        for position in rng.choice(places, 3):
             mutated[position] = rng.integers(0, 256)
         path.write_bytes(mutated)
         try:
@@ -198,9 +207,81 @@ def test_mutated_files_fail_as_ours_or_leave_the_numbers_right(path: Path) -> No
         except CortexresError:
             failed += 1
             continue
-        if "a" in loaded and loaded["a"].shape == original["a"].shape:
-            np.testing.assert_array_equal(loaded["a"], original["a"])
-    assert failed > 10
+        np.testing.assert_array_equal(loaded["a"], original["a"])
+    assert failed > 50
+
+
+def test_a_chunk_that_damage_has_moved_is_no_nan(path: Path) -> None:
+    whole = io.save(small(), path).read_bytes()
+    with h5py.File(path, "r") as file:
+        chunk = file["a"].id.get_chunk_info(0)
+    # The key of a chunk is its packed size, the mask of filters left out, and where it starts in the array; the
+    # address follows, and the key at which the index ends.
+    key = whole.index(struct.pack("<IIQQQQ", chunk.size, 0, 0, 0, 0, chunk.byte_offset))
+    messages = []
+    for place in range(key, key + 72):
+        path.write_bytes(whole[:place] + b"\x40" + whole[place + 1 :])
+        try:
+            np.testing.assert_array_equal(io.load(path)["a"], small()["a"])
+        except DataFileError as error:
+            messages.append(str(error))
+    assert any("a was not written whole" in message for message in messages)
+    assert len(messages) > 30
+
+
+def test_arrays_that_were_never_filled_are_refused(path: Path) -> None:
+    for options in ({"chunks": (2, 5)}, {}):
+        with h5py.File(path, "w") as file:
+            array = file.create_dataset("a", (4, 10), "f8", fillvalue=np.nan, **options)
+            if options:
+                array[:2] = 1.0
+        with pytest.raises(DataFileError, match="a was not written whole; its writer was killed"):
+            io.load(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (2,)}])
+def test_a_text_longer_than_its_file_is_refused(path: Path, options: dict[str, object]) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=["one", "two", "three"], dtype=h5py.string_dtype(), **options)
+    assert io.load(path)["a"].values.tolist() == ["one", "two", "three"]
+    with pytest.raises(DataFileError, match=r"declares \d\d bytes, expected at most 30"):
+        io.load(path, max_bytes=30)
+    data = bytearray(path.read_bytes())
+    with h5py.File(path, "r") as file:
+        space = file["a"]
+        place = space.id.get_chunk_info(0).byte_offset if options else space.id.get_offset()
+    data[place + 3] = 200
+    path.write_bytes(data)
+    with pytest.raises(DataFileError, match="a text is longer than the file"):
+        io.load(path)
+
+
+def test_packed_text_is_refused(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=["one"], dtype=h5py.string_dtype(), chunks=(1,), compression="gzip")
+    with pytest.raises(DataFileError, match="/a is packed text"):
+        io.load(path)
+
+
+def a_heap(*sizes: tuple[int, int]) -> bytes:
+    """A collection of 128 bytes whose chain has objects of these (index, size)."""
+    objects = b"".join(struct.pack("<HHIQ", index, 1, 0, size) + bytes(8) for index, size in sizes)
+    return (b"GCOL\x01\0\0\0" + struct.pack("<Q", 128) + objects).ljust(128, b"\0")
+
+
+@pytest.mark.parametrize("sizes", [[(0, 112)], [(1, 8), (0, 88)], [(1, 5), (2, 0), (0, 72)], [(1, 8), (2, 2**40)]])
+def test_heaps_that_end_are_left_to_the_library(path: Path, sizes: list[tuple[int, int]]) -> None:
+    check_heaps(io.write_bytes(path, b"before" + a_heap(*sizes) + b"after"))
+    check_heaps(io.write_bytes(path, a_heap((0, 0))[:12]))  # cut off in the header
+    check_heaps(io.write_bytes(path, a_heap((0, 0))[:100]))  # and in the chain
+
+
+@pytest.mark.parametrize("sizes", [[(0, 0)], [(1, 8), (0, 3)], [(1, 2**64 - 24), (0, 88)], [(1, 2**64 - 16)]])
+def test_heaps_without_end_are_refused(path: Path, sizes: list[tuple[int, int]]) -> None:
+    io.save(small(), path)
+    path.write_bytes(path.read_bytes() + a_heap(*sizes))
+    with pytest.raises(DataFileError, match="a heap of text does not end"):
+        io.load(path)
 
 
 def test_values_that_rot_on_the_disk_are_found(path: Path) -> None:

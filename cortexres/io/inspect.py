@@ -6,13 +6,16 @@ reader follows without a word; and one of a kilobyte may declare more than any m
 
 from __future__ import annotations
 
+from itertools import product
+from math import prod
 from pathlib import Path
 
 import h5py
 
 from cortexres.errors import DataFileError
+from cortexres.io.heaps import check_heaps, text_bytes
 
-VARIABLE_LENGTH_BYTES = 64  # what a text of unknown length is counted as
+MAX_TEXT_BYTES = 2**30  # of pointers to text; more is counted, and not followed
 MAX_ATTRIBUTE_BYTES = 2**24
 MAX_VARIABLES = 10_000
 
@@ -36,9 +39,12 @@ def inspect(path: Path, max_bytes: int) -> None:
         raise DataFileError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     if not h5py.is_hdf5(path):
         raise DataFileError(f"{path} is not a netCDF-4 (HDF5) file; make it with cortexres.io.save")
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as root:
             declared = _inspect_root(root, path)
+            if declared <= max_bytes:
+                _check_written(root, path)
     except DataFileError:
         raise
     # h5py meets a damaged file with almost any error.
@@ -81,11 +87,42 @@ def _inspect_variable(variable: h5py.Dataset, name: str, path: Path) -> int:
     enumerated = h5py.check_enum_dtype(variable.dtype)  # how netCDF keeps booleans
     if text is None and enumerated is None and variable.dtype.kind not in "fiu":
         raise DataFileError(f"{path}: {name} has the type {variable.dtype}, expected numbers or text")
-    width = VARIABLE_LENGTH_BYTES if text is not None and text.length is None else variable.dtype.itemsize
-    count = 1
-    for length in variable.shape:
-        count *= int(length)  # Python's integers do not overflow
-    return count * width
+    count = prod(int(length) for length in variable.shape)  # Python's integers do not overflow
+    declared = count * int(variable.id.get_type().get_size())
+    if text is not None and text.length is None and declared <= MAX_TEXT_BYTES:
+        declared += text_bytes(variable, path)
+    return declared
+
+
+def _check_written(root: h5py.File, path: Path) -> None:
+    for name in root:
+        variable = root[name]
+        if variable.size and not _is_bare_dimension(variable) and not _is_written(variable):
+            raise DataFileError(f"{path}: {name} was not written whole; its writer was killed or the file is damaged")
+
+
+def _is_bare_dimension(variable: h5py.Dataset) -> bool:
+    """Return whether this is the mark that netCDF leaves for a dimension without coordinate: a shape without values."""
+    label = variable.attrs.get("NAME", b"")
+    return isinstance(label, bytes) and bytes(label).startswith(b"This is a netCDF dimension but not")
+
+
+def _is_written(variable: h5py.Dataset) -> bool:
+    """Return whether all values stand in the file; HDF5 reads what does not as the fill value, NaN, without a word."""
+    if variable.chunks is None:
+        return int(variable.id.get_storage_size()) > 0
+    counts = [-(-length // step) for length, step in zip(variable.shape, variable.chunks, strict=True)]
+    if variable.id.get_num_chunks() != prod(counts):
+        return False
+    # Each is looked up as a reader does it: in a damaged index a chunk may be counted and yet not be found.
+    return all(_is_found(variable, position) for position in product(*map(range, counts)))
+
+
+def _is_found(variable: h5py.Dataset, position: tuple[int, ...]) -> bool:
+    start = tuple(k * step for k, step in zip(position, variable.chunks, strict=True))
+    mask, packed = variable.id.read_direct_chunk(start)
+    # The mask says which filters a chunk was written without, the checksum's among them.
+    return mask == 0 and len(packed) > 0
 
 
 def _attribute_bytes(item: h5py.Dataset | h5py.File, path: Path) -> int:

@@ -20,6 +20,8 @@ from cortexres.schema import CHECKS
 from cortexres.schema_rules import check_plain
 
 MAX_BYTES = 4 * 2**30
+# Since its version 1.8 HDF5 keeps checksums of what describes the arrays, in files that older versions cannot read.
+FORMAT = ("v108", "v108")
 # Attributes by which netCDF encodes a variable: as plain attributes they would change its values when read.
 ENCODING_ATTRIBUTES = {
     "_FillValue",
@@ -82,12 +84,7 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
     path = Path(path)
     inspect(path, max_bytes)
     try:
-        with (
-            warnings.catch_warnings(),
-            # Plain numbers stay numbers: xarray makes time differences of what has the units "seconds".
-            xr.open_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False) as opened,
-        ):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), _open(path) as opened:
             dataset = _plain_text(opened.load())
     # A damaged file meets h5py, h5netcdf and xarray with almost any error.
     except Exception as error:
@@ -99,6 +96,12 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
         except SchemaError as error:
             raise SchemaError(f"{path}: {error}") from error
     return dataset
+
+
+def _open(path: Path) -> xr.Dataset:
+    # Plain numbers stay numbers: xarray makes time differences of what has the units "seconds". Files without
+    # netCDF's dimensions get them by their lengths.
+    return xr.open_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False, phony_dims="sort")
 
 
 def to_bytes(dataset: xr.Dataset) -> memoryview:
@@ -119,7 +122,7 @@ def to_bytes(dataset: xr.Dataset) -> memoryview:
     }
     buffer = io.BytesIO()
     try:
-        with h5netcdf.File(buffer, "w") as file:
+        with h5netcdf.File(buffer, "w", libver=FORMAT) as file:
             plain.dump_to_store(H5NetCDFStore(file), encoding=encoding)
     except (ValueError, TypeError, NotImplementedError, h5netcdf.CompatibilityError) as error:
         raise SchemaError(f"cannot write the Dataset as netCDF: {first_line(error)}; rename or convert it") from error
