@@ -241,7 +241,7 @@ def test_bars_are_the_scores_and_lines_their_ceilings() -> None:
     assert [bar.get_width() for bar in second.patches] == [0.9, 0.71, 0.66]
     texts = [text.get_text() for text in first.texts]
     assert texts == ["0.96", "0.74", "-1.25 (cut)", "0.84", "n/a", "n/a"]
-    assert heading(figure) == "derived: R² 0.96 of a possible 0.98; best alternative (constant trace) 0.84"
+    assert heading(figure) == "derived: R² 0.96 of a possible 0.98; best other network (constant trace) 0.84"
 
 
 def test_all_scores_with_a_ceiling_are_found() -> None:

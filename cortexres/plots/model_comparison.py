@@ -121,5 +121,5 @@ def _finding(results: Mapping[str, xr.Dataset], metric: str) -> str:
     rest = {name: _scalar(data, metric) for name, data in others if math.isfinite(_scalar(data, metric))}
     if rest:
         best = max(rest, key=lambda name: rest[name])
-        text += f"; best alternative ({best}) {rest[best]:.2f}"
+        text += f"; best other network ({best}) {rest[best]:.2f}"
     return text
