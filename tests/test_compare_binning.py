@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortexres.compare import at_bins, uniform_time
-from cortexres.compare.binning import bin_weights
+from cortexres.compare.binning import bin_weights, step_weights
 from cortexres.errors import ArgumentError, SchemaError
 
 
@@ -76,3 +76,10 @@ def test_a_network_without_usable_time_is_refused() -> None:
         at_bins(network(np.ones((3, 2, 2)), dt_ms=1.0), a_brain())
     with pytest.raises(ArgumentError, match="got 1 blocks"):
         uniform_time(untimed.isel(block=[0]), a_brain())
+
+
+def test_step_weights_are_the_mean_of_what_is_switched_on_at_the_onset() -> None:
+    """x is at its full value from the onset: the first bin holds all of it, also where a bin straddles two blocks."""
+    knots = np.array([0.0, 4.0, 10.0])
+    weights = step_weights(knots, np.array([0.0, 2.0]), np.array([2.0, 7.0]))
+    np.testing.assert_allclose(weights, [[0.0, 1.0, 0.0], [0.0, 0.4, 0.6]])
