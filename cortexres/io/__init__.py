@@ -1,6 +1,20 @@
-"""Files in and out: netCDF for Datasets, and text and bytes; every write is whole or does not happen."""
+"""Files in and out: netCDF for Datasets, text and bytes, and spikes for other tools; a write is whole or not at all."""
 
 from cortexres.io.atomic import check_writable, write_bytes, write_text
+from cortexres.io.cells import cell_table
+from cortexres.io.neo import to_neo
 from cortexres.io.netcdf import load, save
+from cortexres.io.nwb import save_nwb
+from cortexres.io.sonata import save_sonata
 
-__all__ = ["check_writable", "load", "save", "write_bytes", "write_text"]
+__all__ = [
+    "cell_table",
+    "check_writable",
+    "load",
+    "save",
+    "save_nwb",
+    "save_sonata",
+    "to_neo",
+    "write_bytes",
+    "write_text",
+]
