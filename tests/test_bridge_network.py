@@ -33,7 +33,7 @@ def chain(*, delay: float = 7.0, tau: float = 5.0, in_degree: int = 100) -> Circ
         projections=(
             Projection(source="A", target="B", synapse="s", in_degree=in_degree, weight_mV=0.1, delay_ms=delay),
         ),
-        drive=Drive(target="A", front_end=FrontEnd(kind="oriented_energy", channels=1, gain_mV=4.0)),
+        drive=Drive(targets=("A",), front_end=FrontEnd(kind="oriented_energy", channels=1, gain_mV=4.0)),
     )
 
 

@@ -62,7 +62,7 @@ def one_population(
                 profile=Profile(kind="von_mises", kappa=1.0),
             ),
         ),
-        drive=Drive(target="A", front_end=FrontEnd(kind="oriented_energy", channels=assemblies, gain_mV=4.0)),
+        drive=Drive(targets=("A",), front_end=FrontEnd(kind="oriented_energy", channels=assemblies, gain_mV=4.0)),
     )
 
 

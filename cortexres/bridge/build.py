@@ -54,6 +54,8 @@ def residual_network(
             )
         for caution in cautions(circuit):
             warnings.warn(caution, ValidityWarning, stacklevel=2)
+    if circuit.drive is None or circuit.drive.front_end is None:
+        raise ArgumentError(f"circuit {circuit.name!r} has no front end, expected [drive.front_end]: add one")
     return CircuitNetwork(
         mean_field(circuit),
         front_end=circuit.drive.front_end,

@@ -101,7 +101,7 @@ class CircuitNetwork(nn.Module):
         channels = front_ends.drive(stimuli, self.front_end).transpose("stimulus", "channel")
         values = np.asarray(channels.values, dtype=np.float64)
         drive = np.zeros((len(values), len(self.unit_coords["name"])))
-        drive[:, self._field.driven] = values
+        drive[:, self._field.driven] = values[:, None, :]  # the same channels in each driven population
         return torch.from_numpy(drive)
 
     def trajectory(self, inputs: Tensor, steps: int | None = None) -> dict[str, Tensor]:

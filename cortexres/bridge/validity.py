@@ -58,6 +58,12 @@ def cautions(circuit: Circuit) -> list[str]:
 
 
 def _models(circuit: Circuit) -> Iterator[str]:
+    drive = circuit.drive
+    if drive is None or drive.front_end is None or drive.onto != "mean_input":
+        yield (
+            "it has no front end that turns an image into mean input, so the network would have no input: add "
+            "[drive] with onto = 'mean_input' and a [drive.front_end]"
+        )
     for p in circuit.populations:
         if p.neuron != "lif":
             yield (
@@ -118,6 +124,8 @@ def _baseline(field: MeanField, rest: FixedPoint) -> Iterator[str]:
 
 def _largest_drive(circuit: Circuit, field: MeanField, rest: FixedPoint) -> Iterator[str]:
     """Faults under the largest drive to all channels, and to one channel alone."""
+    if circuit.drive is None or circuit.drive.front_end is None:
+        return
     gain, channels = circuit.drive.front_end.gain_mV, circuit.drive.front_end.channels
     highest = 0.0
     for drive, where in ((np.full(channels, gain), "all channels"), (gain * np.eye(channels)[0], "one channel")):

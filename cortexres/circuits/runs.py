@@ -52,7 +52,7 @@ def cell_drive(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
     """The stimulus input of every cell in volt, by population; zero where the population is not driven."""
     return {
         p.name: np.repeat(run.drive_mV, p.size) * 1e-3
-        if p.name == circuit.drive.target
+        if circuit.drive is not None and p.name in circuit.drive.targets
         else np.zeros(p.size * p.assemblies)
         for p in circuit.populations
     }

@@ -19,7 +19,7 @@ from cortexres.circuits.binning import Bins, bin_spikes
 from cortexres.circuits.components import current_paths, synaptic_currents
 from cortexres.circuits.connectivity import Connections, draw
 from cortexres.circuits.runs import Run, Spikes, Timing
-from cortexres.definitions import Circuit, to_json, unit_coordinates
+from cortexres.definitions import Circuit, to_json, unit_coordinates, unit_drive
 from cortexres.errors import ArgumentError
 from cortexres.front_ends import drive as front_end_drive
 from cortexres.provenance import provenance
@@ -118,7 +118,7 @@ def simulate(
         place = divmod(k, trials)
         currents = synaptic_currents(paths, spikes, n_units=n_units, n_steps=plan.bins.n_steps, dt_ms=circuit.dt_ms)
         values["response"][place] = bin_spikes(spikes, circuit, plan.bins)
-        values["feedforward"][place] = _unit_drive(circuit, run, coordinates)
+        values["feedforward"][place] = unit_drive(circuit, run.drive_mV)
         values["recurrent_excitatory"][place], values["recurrent_inhibitory"][place] = plan.bins.average(currents)
     return schema.check_brain(_dataset(values, stimuli, coordinates, plan))
 
@@ -203,12 +203,6 @@ def _plan(
 def _cores() -> int:
     """The cores this process may use, which on a cluster are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _unit_drive(circuit: Circuit, run: Run, coordinates: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    drive = np.zeros(len(coordinates["name"]))
-    drive[coordinates["population"] == circuit.drive.target] = run.drive_mV
-    return drive
 
 
 def _dataset(

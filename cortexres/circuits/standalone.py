@@ -195,8 +195,10 @@ def _write_synapses(folder: Path, connections: list[Connections], layout: dict[s
 
 def _without_drive(circuit: Circuit) -> Circuit:
     """The gain of the front end arrives with each run: it is not compiled in, and must not force a new build."""
-    drive = replace(circuit.drive, front_end=replace(circuit.drive.front_end, gain_mV=0.0, seed=0))
-    return replace(circuit, drive=drive)
+    if circuit.drive is None or circuit.drive.front_end is None:
+        return circuit
+    front_end = replace(circuit.drive.front_end, gain_mV=0.0, seed=0)
+    return replace(circuit, drive=replace(circuit.drive, front_end=front_end))
 
 
 def _key(circuit: Circuit, timing: Timing) -> str:

@@ -1,20 +1,26 @@
 """What circuits are, and the TOML files in `models/` that define them: no simulator is imported here."""
 
-from cortexres.definitions.assemblies import assembly_profile, unit_coordinates
-from cortexres.definitions.catalogue import ModelInfo, list_models, load_circuit
-from cortexres.definitions.circuit import (
-    Circuit,
-    Drive,
-    FrontEnd,
-    Population,
-    Profile,
-    Projection,
-    Synapse,
+from cortexres.definitions.assemblies import (
+    assembly_profile,
+    driven_units,
+    first_units,
+    ring_weight,
+    unit_coordinates,
+    unit_drive,
 )
+from cortexres.definitions.catalogue import ModelInfo, list_models, load_circuit, load_verification
+from cortexres.definitions.circuit import Circuit
+from cortexres.definitions.drive import Drive, FrontEnd
 from cortexres.definitions.parse import circuit_from_toml
+from cortexres.definitions.parse_targets import verification_from_toml
+from cortexres.definitions.paths import parameter_paths, with_values
+from cortexres.definitions.population import Population, Start
+from cortexres.definitions.projection import Background, Profile, Projection, Synapse
 from cortexres.definitions.serialise import from_json, to_json
+from cortexres.definitions.targets import Protocol, Target, Verification
 
 __all__ = [
+    "Background",
     "Circuit",
     "Drive",
     "FrontEnd",
@@ -22,12 +28,24 @@ __all__ = [
     "Population",
     "Profile",
     "Projection",
+    "Protocol",
+    "Start",
     "Synapse",
+    "Target",
+    "Verification",
     "assembly_profile",
     "circuit_from_toml",
+    "driven_units",
+    "first_units",
     "from_json",
     "list_models",
     "load_circuit",
+    "load_verification",
+    "parameter_paths",
+    "ring_weight",
     "to_json",
     "unit_coordinates",
+    "unit_drive",
+    "verification_from_toml",
+    "with_values",
 ]

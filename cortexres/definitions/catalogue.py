@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from cortexres.definitions.circuit import Circuit
 from cortexres.definitions.names import did_you_mean
-from cortexres.definitions.parse import circuit_from_toml
+from cortexres.definitions.parse import circuit_from_toml, variants
+from cortexres.definitions.parse_targets import verification_from_toml
+from cortexres.definitions.targets import Verification
 from cortexres.errors import DataFileError, DefinitionError
 
 _MAX_BYTES = 1_000_000  # a definition is a page of text; more is a mistake or an attack
@@ -22,19 +24,26 @@ class ModelInfo(NamedTuple):
     source: str
     kind: str
     path: Path
+    variants: tuple[str, ...] = ()
 
 
 def list_models(kind: str = "circuits") -> list[ModelInfo]:
     """The definitions of one kind (``"circuits"`` or ``"networks"``), sorted by name."""
     models = []
     for path in sorted((_models_folder() / kind).glob("*.toml")):
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        models.append(ModelInfo(path.stem, table["title"], table["source"], kind, path))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+        models.append(ModelInfo(path.stem, table["title"], table["source"], kind, path, tuple(variants(text))))
     return models
 
 
 def load_circuit(name: str | Path) -> Circuit:
     """The circuit of a name in `models/circuits/`, or of the path of a TOML file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"brunel_2000"``, ``"brunel_2000:B"`` for its variant B, ``"mine.toml"`` or ``"mine.toml:variant"``.
 
     Raises
     ------
@@ -43,16 +52,30 @@ def load_circuit(name: str | Path) -> Circuit:
     DataFileError
         If the file cannot be read.
     """
-    path = Path(name)
-    if path.suffix != ".toml":
-        known = {model.name: model.path for model in list_models("circuits")}
-        if str(name) not in known:
-            raise DefinitionError(
-                f"no circuit is named {str(name)!r}{did_you_mean(str(name), known)}; "
-                "give one of these names or the path of a .toml file"
-            )
-        path = known[str(name)]
-    return circuit_from_toml(_read(path), where=str(path))
+    path, variant = _find(name)
+    return circuit_from_toml(_read(path), where=str(path), variant=variant)
+
+
+def load_verification(name: str | Path) -> Verification:
+    """The protocols and targets of a definition; `name` and errors as in `load_circuit`."""
+    path, _ = _find(name)
+    return verification_from_toml(_read(path), where=str(path))
+
+
+def _find(name: str | Path) -> tuple[Path, str]:
+    """The file of a name, and the variant that it asks for."""
+    text, variant = str(name), ""
+    if ":" in Path(text).name and not Path(text).exists():
+        text, variant = text.rsplit(":", 1)
+    if Path(text).suffix == ".toml":
+        return Path(text), variant
+    known = {model.name: model.path for model in list_models("circuits")}
+    if text not in known:
+        raise DefinitionError(
+            f"no circuit is named {text!r}{did_you_mean(text, known)}; "
+            "give one of these names or the path of a .toml file"
+        )
+    return known[text], variant
 
 
 def _read(path: Path) -> str:

@@ -2,128 +2,133 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cortexres.definitions.models import (
-    FRONT_ENDS,
-    MAX_CELLS,
-    MAX_SYNAPSES,
-    NEURONS,
-    PROFILES,
-    SYNAPSES,
-    TIME_MS,
-    VOLTAGE_MV,
-    Bounds,
+from cortexres.definitions.checks_parts import (
+    background_faults,
+    duplicates,
+    outside,
+    population_faults,
+    projection_faults,
+    synapse_faults,
 )
+from cortexres.definitions.models import DRIVEN, FRONT_ENDS, MAX_CELLS, METHODS, NEURONS, RATE_HZ, VOLTAGE_MV, Bounds
 from cortexres.definitions.names import did_you_mean
 from cortexres.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from cortexres.definitions.circuit import Circuit, Drive, Population, Projection, Synapse
+    from cortexres.definitions.circuit import Circuit
+    from cortexres.definitions.drive import Drive
+
+# Exact integration solves one linear equation per cell: noise and conductances make it stochastic or nonlinear.
+_EXACT_SYNAPSES = ("delta", "exponential_current", "alpha_current")
 
 
 def check_circuit(circuit: Circuit) -> None:
     """Raise `DefinitionError` naming all faults of `circuit`, if it has any."""
     faults = [
-        *_duplicates("population", (p.name for p in circuit.populations)),
-        *_duplicates("synapse", (s.name for s in circuit.synapses)),
-        *_range("dt", circuit.dt_ms, Bounds(0.0, 5.0, open_low=True), "ms"),
+        *duplicates("population", (p.name for p in circuit.populations)),
+        *duplicates("synapse", (s.name for s in circuit.synapses)),
+        *outside("dt", circuit.dt_ms, Bounds(0.0, 5.0, open_low=True), "ms"),
     ]
     if not circuit.populations:
         faults.append("no population: a circuit needs at least one")
     for population in circuit.populations:
-        faults += [f"population {population.name}: {fault}" for fault in _population(population)]
+        faults += [f"population {population.name}: {fault}" for fault in population_faults(population)]
     for synapse in circuit.synapses:
-        faults += [f"synapse {synapse.name}: {fault}" for fault in _synapse(synapse)]
+        faults += [f"synapse {synapse.name}: {fault}" for fault in synapse_faults(synapse)]
     for projection in circuit.projections:
         where = f"projection {projection.source} -> {projection.target}"
-        faults += [f"{where}: {fault}" for fault in _projection(projection, circuit)]
-    faults += [f"drive: {fault}" for fault in _drive(circuit.drive, circuit)]
-    faults += _size(circuit)
+        faults += [f"{where}: {fault}" for fault in projection_faults(projection, circuit)]
+    for background in circuit.backgrounds:
+        faults += [f"background of {background.target}: {fault}" for fault in background_faults(background, circuit)]
+    if circuit.drive is not None:
+        faults += [f"drive: {fault}" for fault in _drive(circuit.drive, circuit)]
+    cells = sum(p.cells for p in circuit.populations)
+    if cells > MAX_CELLS:
+        faults.append(f"{cells} cells, expected at most {MAX_CELLS}")
+    if not faults:  # what follows needs known models
+        faults += [*_kinds(circuit), *_method(circuit)]
     if faults:
         raise DefinitionError(f"circuit {circuit.name!r} cannot be used: " + "; ".join(faults))
 
 
-def _population(population: Population) -> Iterator[str]:
-    yield from _range("size", population.size, Bounds(1, MAX_CELLS), "cells")
-    yield from _range("assemblies", population.assemblies, Bounds(1, 100_000), "")
-    yield from _range("mean_input", population.mean_input_mV, VOLTAGE_MV, "mV")
-    yield from _range("noise", population.noise_mV, Bounds(0.0, VOLTAGE_MV.high), "mV")
-    if population.neuron not in NEURONS:
-        yield f"unknown neuron model {population.neuron!r}{did_you_mean(population.neuron, NEURONS)}"
-        return
-    expected = NEURONS[population.neuron]
-    for name in sorted(expected.keys() - population.parameters.keys()):
-        yield f"parameter {name} is missing"
-    for name, value in population.parameters.items():
-        if name not in expected:
-            yield f"unknown parameter {name!r}{did_you_mean(name, expected)}"
-        else:
-            yield from _range(name, value, expected[name], "")
-    threshold, reset = (population.parameters.get(name) for name in ("v_threshold_mV", "v_reset_mV"))
-    if threshold is not None and reset is not None and not reset < threshold:
-        yield f"v_reset_mV is {reset:g}, expected below v_threshold_mV = {threshold:g}"
-
-
-def _synapse(synapse: Synapse) -> Iterator[str]:
-    if synapse.model not in SYNAPSES:
-        yield f"unknown synapse model {synapse.model!r}{did_you_mean(synapse.model, SYNAPSES)}"
-    yield from _range("tau", synapse.tau_ms, TIME_MS, "ms")
-
-
-def _projection(projection: Projection, circuit: Circuit) -> Iterator[str]:
-    populations = [p.name for p in circuit.populations]
-    for end in (projection.source, projection.target):
-        if end not in populations:
-            yield f"unknown population {end!r}{did_you_mean(end, populations)}"
-    synapses = [s.name for s in circuit.synapses]
-    if projection.synapse not in synapses:
-        yield f"unknown synapse {projection.synapse!r}{did_you_mean(projection.synapse, synapses)}"
-    yield from _range("in_degree", projection.in_degree, Bounds(0, MAX_CELLS), "synapses")
-    yield from _range("weight", projection.weight_mV, VOLTAGE_MV, "mV")
-    yield from _range("delay", projection.delay_ms, Bounds(0.0, 1_000.0), "ms")
-    profile = projection.profile
-    if profile.kind not in PROFILES:
-        yield f"unknown profile {profile.kind!r}{did_you_mean(profile.kind, PROFILES)}"
-    yield from _range("kappa", profile.kappa, Bounds(0.0, 100.0), "")
-
-
 def _drive(drive: Drive, circuit: Circuit) -> Iterator[str]:
-    driven = {p.name: p for p in circuit.populations}.get(drive.target)
-    if driven is None:
-        names = [p.name for p in circuit.populations]
-        yield f"unknown population {drive.target!r}{did_you_mean(drive.target, names)}"
-    elif driven.assemblies != drive.front_end.channels:
-        yield (
-            f"the front end has {drive.front_end.channels} channels, expected {driven.assemblies}, "
-            f"one per assembly of {driven.name}"
-        )
-    kind = drive.front_end.kind
-    if kind not in FRONT_ENDS:
-        yield f"unknown front end {kind!r}{did_you_mean(kind, FRONT_ENDS)}"
-    yield from _range("gain", drive.front_end.gain_mV, Bounds(0.0, VOLTAGE_MV.high), "mV")
-    yield from _range("seed", drive.front_end.seed, Bounds(0, 2**63 - 1), "")
+    populations = {p.name: p for p in circuit.populations}
+    if not drive.targets:
+        yield "targets is empty, expected the names of driven populations"
+    if drive.onto not in DRIVEN:
+        yield f"unknown onto {drive.onto!r}{did_you_mean(drive.onto, DRIVEN)}"
+    for name in drive.targets:
+        driven = populations.get(name)
+        if driven is None:
+            yield f"unknown population {name!r}{did_you_mean(name, populations)}"
+            continue
+        if drive.front_end is not None and driven.assemblies != drive.front_end.channels:
+            yield (
+                f"the front end has {drive.front_end.channels} channels, expected {driven.assemblies}, "
+                f"one per assembly of {driven.name}"
+            )
+        kind = NEURONS[driven.neuron].kind if driven.neuron in NEURONS else ""
+        if kind and (kind == "external") != (drive.onto == "rate"):
+            yield (
+                f"onto is {drive.onto!r} and {name} is of kind {kind!r}, expected onto = 'rate' for Poisson sources "
+                "and 'mean_input' or 'background' for cells"
+            )
+        if drive.onto == "background" and name not in {b.target for b in circuit.backgrounds}:
+            yield f"onto is 'background', and {name} has none: add it to [[backgrounds]]"
+    if len({populations[n].assemblies for n in drive.targets if n in populations}) > 1:
+        yield f"targets {', '.join(drive.targets)} have different numbers of assemblies, expected the same for each"
+    if drive.front_end is not None:
+        front_end = drive.front_end
+        if front_end.kind not in FRONT_ENDS:
+            yield f"unknown front end {front_end.kind!r}{did_you_mean(front_end.kind, FRONT_ENDS)}"
+        yield from outside("gain", front_end.gain_mV, Bounds(0.0, VOLTAGE_MV.high), "mV")
+        yield from outside("gain_Hz", front_end.gain_Hz, RATE_HZ, "Hz")
+        yield from outside("seed", front_end.seed, Bounds(0, 2**63 - 1), "")
 
 
-def _size(circuit: Circuit) -> Iterator[str]:
-    cells = {p.name: p.size * p.assemblies for p in circuit.populations}
-    synapses = sum(cells.get(p.target, 0) * p.in_degree for p in circuit.projections)
-    if sum(cells.values()) > MAX_CELLS:
-        yield f"{sum(cells.values())} cells, expected at most {MAX_CELLS}"
-    if synapses > MAX_SYNAPSES:
-        yield f"{synapses} synapses, expected at most {MAX_SYNAPSES}"
+def _kinds(circuit: Circuit) -> Iterator[str]:
+    """Rates and spikes do not mix, and rates are passed on at once, by every unit to every unit."""
+    kinds = {NEURONS[p.neuron].kind for p in circuit.populations}
+    if "rate" not in kinds:
+        return
+    if kinds != {"rate"}:
+        yield f"neuron models of kinds {', '.join(sorted(kinds))} are mixed, expected spiking cells or rates alone"
+    for p in circuit.populations:
+        if p.size != 1 or p.mean_input_mV or p.noise_mV or p.silenced:
+            yield (
+                f"population {p.name} is a rate, expected size = 1 and its input and noise among the parameters, "
+                "without mean_input, noise or silenced"
+            )
+    for q in circuit.projections:
+        if q.rule != "all_to_all" or q.delay_ms or q.delay_matrix_ms or q.weight_cv or q.delay_cv:
+            yield (
+                f"projection {q.source} -> {q.target} joins rates, expected rule = 'all_to_all' with a strength, "
+                "without delays and random weights"
+            )
 
 
-def _range(name: str, value: float, bounds: Bounds, unit: str) -> Iterator[str]:
-    if not math.isfinite(value) or not bounds.contains(value):
-        yield f"{name} is {value:g}, expected a value in {bounds} {unit}".rstrip()
-
-
-def _duplicates(what: str, names: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            yield f"two {what}s are named {name!r}"
-        seen.add(name)
+def _method(circuit: Circuit) -> Iterator[str]:
+    known = METHODS["rate" if circuit.is_rate else "spiking"]
+    if circuit.method not in known:
+        # A circuit of rates need not name a method: Euler is known to both.
+        yield f"method is {circuit.method!r}, expected one of {', '.join(known)}"
+    if circuit.method == "exponential_euler" and any(p.noise_mV for p in circuit.populations):
+        yield "method 'exponential_euler' cannot integrate noise, expected 'euler', or noise = 0"
+    if circuit.method != "exact":
+        return
+    for p in circuit.populations:
+        if p.neuron not in ("lif", "poisson") or p.noise_mV:
+            yield f"method 'exact' needs 'lif' cells without noise, population {p.name} is another; use 'euler'"
+    for s in circuit.synapses:
+        if s.model not in _EXACT_SYNAPSES:
+            yield f"method 'exact' needs current synapses, {s.name} is {s.model!r}; use 'exponential_euler'"
+    for name, target in sorted({(q.synapse, q.target) for q in (*circuit.projections, *circuit.backgrounds)}):
+        tau_m, tau_s = circuit.population(target).parameters.get("tau_m_ms"), circuit.synapse(name).tau_ms
+        if tau_m == tau_s:
+            yield (
+                f"tau_m of {target} equals tau of synapse {name} ({tau_s:g} ms), and exact integration then divides "
+                "by zero; change one by 0.1 %, or use method 'euler'"
+            )

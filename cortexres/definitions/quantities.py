@@ -14,6 +14,11 @@ UNITS: dict[str, dict[str, float]] = {
     "ms": {"us": 1e-3, "ms": 1.0, "s": 1e3},
     "mV": {"uV": 1e-3, "mV": 1.0, "V": 1e3},
     "Hz": {"Hz": 1.0, "kHz": 1e3},
+    "nS": {"pS": 1e-3, "nS": 1.0, "uS": 1e3},
+    "pF": {"pF": 1.0, "nF": 1e3},
+    "pA": {"pA": 1.0, "nA": 1e3},
+    "mM": {"mM": 1.0},
+    "deg": {"deg": 1.0},
 }
 
 
@@ -42,3 +47,15 @@ def parse_quantity(value: object, unit: str, *, where: str) -> float:
     if not math.isfinite(number):
         raise DefinitionError(f"{where} is {value!r:.80}, expected a finite number")
     return number
+
+
+def any_quantity(value: object) -> tuple[float, str] | None:
+    """The number and the canonical unit of a text such as ``"20 ms"``; None for whatever is no quantity."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= 60 else None
+    if match is None:
+        return None
+    for unit, accepted in UNITS.items():
+        if match[2] in accepted:
+            number = float(match[1]) * accepted[match[2]]
+            return (number, unit) if math.isfinite(number) else None
+    return None

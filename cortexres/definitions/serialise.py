@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from cortexres.definitions.circuit import Circuit, Drive, FrontEnd, Population, Profile, Projection, Synapse
+from cortexres.definitions.circuit import Circuit
+from cortexres.definitions.drive import Drive, FrontEnd
+from cortexres.definitions.population import Population, Start
+from cortexres.definitions.projection import Background, Profile, Projection, Synapse
 from cortexres.errors import DefinitionError
 
 
@@ -27,15 +31,35 @@ def from_json(text: str) -> Circuit:
         table = json.loads(text)
         drive = table.pop("drive")
         parts: dict[str, Any] = {
-            "populations": tuple(Population(**p) for p in table.pop("populations")),
+            "populations": tuple(_population(p) for p in table.pop("populations")),
             "synapses": tuple(Synapse(**s) for s in table.pop("synapses")),
-            "projections": tuple(
-                Projection(**{**p, "profile": Profile(**p["profile"])}) for p in table.pop("projections")
-            ),
-            "drive": Drive(target=drive["target"], front_end=FrontEnd(**drive["front_end"])),
+            "projections": tuple(_projection(p) for p in table.pop("projections")),
+            "backgrounds": tuple(Background(**b) for b in table.pop("backgrounds", ())),
+            "drive": None if drive is None else _drive(drive),
         }
         return Circuit(**table, **parts)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DefinitionError(
             f"the text is not a circuit written by to_json ({type(error).__name__}: {error}); write it again"
         ) from error
+
+
+def _population(table: Mapping[str, Any]) -> Population:
+    areas = tuple(table.get("assembly_areas", ()))
+    return Population(**{**table, "assembly_areas": areas, "start": Start(**table.get("start", {}))})
+
+
+def _projection(table: Mapping[str, Any]) -> Projection:
+    matrices = {k: tuple(tuple(row) for row in table.get(k, ())) for k in ("matrix", "delay_matrix_ms")}
+    return Projection(**{**table, **matrices, "profile": Profile(**table["profile"])})
+
+
+def _drive(table: Mapping[str, Any]) -> Drive:
+    front_end = table.get("front_end")
+    if "target" in table:  # written before several populations could be driven
+        table = {"targets": (table["target"],)}
+    return Drive(
+        targets=tuple(table["targets"]),
+        onto=table.get("onto", "mean_input"),
+        front_end=None if front_end is None else FrontEnd(**front_end),
+    )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cortexres.definitions import Circuit, Population, Projection, assembly_profile
+from cortexres.definitions import Circuit, Population, Projection, assembly_profile, driven_units
 from cortexres.meanfield.siegert import (
     coloured_noise_shift,
     discrete_time_threshold,
@@ -73,8 +73,8 @@ class MeanField:
     ----------
     tau_m, t_ref, threshold, reset, noise, resting : ndarray of shape (unit,)
         Neuron parameters (ms, mV); `threshold` includes the discrete-time correction, `resting` is v_rest + mean input.
-    driven : ndarray of int, shape (channel,)
-        The units that the stimulus drives, one per channel of the front end.
+    driven : ndarray of int, shape (target, channel)
+        The units that the stimulus drives: in each driven population one per channel.
     pathways : tuple of Pathway
         The recurrent connectivity.
     """
@@ -166,7 +166,6 @@ def mean_field(circuit: Circuit, *, discrete_time: bool = True) -> MeanField:
     populations = circuit.populations
     per_unit = [p for p in populations for _ in range(p.assemblies)]
     start = _first_units(populations)
-    target = next(p for p in populations if p.name == circuit.drive.target)
     tau_m = _column(per_unit, "tau_m_ms")
     noise = np.array([p.noise_mV for p in per_unit])
     threshold = _column(per_unit, "v_threshold_mV")
@@ -179,7 +178,7 @@ def mean_field(circuit: Circuit, *, discrete_time: bool = True) -> MeanField:
         reset=_column(per_unit, "v_reset_mV"),
         noise=noise,
         resting=_column(per_unit, "v_rest_mV") + np.array([p.mean_input_mV for p in per_unit]),
-        driven=start[target.name] + np.arange(target.assemblies),
+        driven=driven_units(circuit),
         pathways=_pathways(circuit, start, len(per_unit)),
     )
 

@@ -1,0 +1,124 @@
+"""Named parameters: one path for every number of a circuit, to vary it without writing the circuit anew.
+
+``populations.E.tau_m_ms``, ``populations.*.size``, ``synapses.excitatory.tau_ms``, ``projections.I->E.weight_mV``,
+``projections.E->E:nmda.conductance_nS`` (where two synapses join the same populations), ``backgrounds.E.rate_Hz``,
+``drive.front_end.gain_mV``, ``dt_ms``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from cortexres.definitions.models import NEURONS
+from cortexres.definitions.names import did_you_mean
+from cortexres.definitions.population import Population
+from cortexres.definitions.projection import Background, Projection
+from cortexres.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from cortexres.definitions.circuit import Circuit
+
+Value = float | int | str | bool
+
+_LISTS = ("populations", "synapses", "projections", "backgrounds")
+
+
+def with_values(circuit: Circuit, values: Mapping[str, Value]) -> Circuit:
+    """The circuit with other values of named parameters.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        Not changed.
+    values : mapping of path to value
+        Paths as in the head of this module; ``*`` stands for any name. Values are in the unit of the name.
+
+    Raises
+    ------
+    DefinitionError
+        If a path names nothing in the circuit, or the changed circuit cannot be used.
+    """
+    changes: dict[str, Any] = {}
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        if head in _LISTS:
+            parts = changes.get(head, getattr(circuit, head))
+            changes[head] = _change_parts(parts, rest, value, path)
+        elif head == "drive" and circuit.drive is not None:
+            changes["drive"] = _change_nested(changes.get("drive", circuit.drive), rest, value, path)
+        elif not rest and head in _scalars(circuit):
+            changes[head] = value
+        else:
+            raise DefinitionError(f"no parameter {path!r}{did_you_mean(path, parameter_paths(circuit))}")
+    return dataclasses.replace(circuit, **changes)
+
+
+def parameter_paths(circuit: Circuit) -> list[str]:
+    """The paths of all parameters of `circuit`, without wildcards."""
+    paths = [*_scalars(circuit)]
+    for head in _LISTS:
+        for part in getattr(circuit, head):
+            paths += [f"{head}.{_names(part)[0]}.{field}" for field in _fields(part)]
+    if circuit.drive is not None:
+        paths += ["drive.onto"]
+        if circuit.drive.front_end is not None:
+            paths += [f"drive.front_end.{f}" for f in _scalars(circuit.drive.front_end)]
+    return paths
+
+
+def _change_parts(parts: tuple[Any, ...], rest: str, value: Value, path: str) -> tuple[Any, ...]:
+    name, _, field = rest.rpartition(".")
+    if name.endswith(".start"):  # the one nested table of a part
+        name, field = name.removesuffix(".start"), f"start.{field}"
+    changed = tuple(
+        _set(part, field, value, path) if any(fnmatchcase(n, name) for n in _names(part)) else part for part in parts
+    )
+    if all(new is old for new, old in zip(changed, parts, strict=True)):
+        raise DefinitionError(f"no parameter {path!r}{did_you_mean(name, [_names(p)[0] for p in parts])}")
+    return changed
+
+
+def _set(part: Any, field: str, value: Value, path: str) -> Any:
+    if field.startswith("start."):
+        return dataclasses.replace(part, start=_change_nested(part.start, field.removeprefix("start."), value, path))
+    if field not in _fields(part):
+        raise DefinitionError(f"no parameter {path!r}{did_you_mean(field, _fields(part))}")
+    if isinstance(part, Population) and field not in _scalars(part):
+        return dataclasses.replace(part, parameters={**part.parameters, field: value})
+    return dataclasses.replace(part, **{field: value})
+
+
+def _change_nested(part: Any, rest: str, value: Value, path: str) -> Any:
+    head, _, tail = rest.partition(".")
+    if tail and getattr(part, head, None) is not None:
+        return dataclasses.replace(part, **{head: _change_nested(getattr(part, head), tail, value, path)})
+    if tail or head not in _scalars(part):
+        raise DefinitionError(f"no parameter {path!r}{did_you_mean(head, _scalars(part))}")
+    return dataclasses.replace(part, **{head: value})
+
+
+def _names(part: Any) -> list[str]:
+    """What a path may call a part; the first is its full name."""
+    if isinstance(part, Projection):
+        return [f"{part.source}->{part.target}:{part.synapse}", f"{part.source}->{part.target}"]
+    if isinstance(part, Background):
+        return [f"{part.target}:{part.synapse}", part.target]
+    return [part.name]
+
+
+def _fields(part: Any) -> list[str]:
+    names = _scalars(part)
+    return [*names, *_known_parameters(part)] if isinstance(part, Population) else names
+
+
+def _known_parameters(population: Population) -> list[str]:
+    from cortexres.definitions.models import NEURONS
+
+    return list(NEURONS[population.neuron].parameters)
+
+
+def _scalars(part: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(part) if isinstance(getattr(part, f.name), float | int | str)]
