@@ -12,10 +12,22 @@ from cortexres.definitions import Circuit, Population, Projection, assembly_prof
 
 
 class Connections(NamedTuple):
-    """The synapses of one projection: `source` and `target` are cell indices inside the two populations."""
+    """The synapses of one projection, one entry each.
+
+    Parameters
+    ----------
+    source, target : array of int32
+        Cell indices inside the two populations.
+    factor : array or None
+        Weight relative to the projection's; None where all are 1.
+    delay_steps : array of int32 or None
+        Delay in steps of the clock; None where all have the projection's `delay_ms`.
+    """
 
     source: NDArray[np.int32]
     target: NDArray[np.int32]
+    factor: NDArray[np.float64] | None = None
+    delay_steps: NDArray[np.int32] | None = None
 
 
 def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
