@@ -1,0 +1,1 @@
+"""Statistics of spike trains: rates, irregularity, rhythms, synchrony and bursts."""

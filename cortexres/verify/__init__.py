@@ -1,0 +1,1 @@
+"""Rerun what a definition says it reproduces, and lay measured beside published."""
