@@ -101,13 +101,14 @@ def test_cells_of_a_simulation_are_numbered_as_it_numbers_them(tiny_circuit: Cir
     np.testing.assert_array_equal(np.bincount(table["unit"]), expected)
 
 
-def test_cells_of_the_circuit_with_the_silent_ones() -> None:
+def test_cells_of_the_circuit_with_the_silent_ones(tmp_path: Path) -> None:
     table = io.cell_table(make_spikes())
     np.testing.assert_array_equal(table["cell"], np.arange(13))
     np.testing.assert_array_equal(table["unit"], UNIT)
     np.testing.assert_array_equal(table["node"], [*range(8), *range(3), *range(2)])
     np.testing.assert_array_equal(table["layer"], ["2/3"] * 8 + ["4"] * 5)
     assert io.cell_table(make_spikes(), table).identical(table)
+    assert io.cell_table(io.load(io.save(make_spikes(), tmp_path / "spikes.nc"), kind="spikes")).identical(table)
 
 
 def test_cells_without_a_circuit() -> None:
@@ -115,6 +116,8 @@ def test_cells_without_a_circuit() -> None:
     found = io.cell_table(spikes)
     np.testing.assert_array_equal(found["cell"], np.unique(spikes["cell"]))
     np.testing.assert_array_equal(found["unit"], UNIT[found["cell"].values])
+    np.testing.assert_array_equal(found["node"], found["cell"])
+    np.testing.assert_array_equal(io.cell_table(spikes.assign(cell=spikes["cell"] - 1))["node"], np.arange(10))
     counted = io.cell_table(spikes, 15)
     np.testing.assert_array_equal(counted["unit"], [0, 0, -1, 0, 1, 1, 1, 1, 2, 2, 2, -1, -1, -1, -1])
     ids, population = [10, 9, 8, 7, 6, 5, 4, 3, 1, 0], ["b", "a"] * 5
@@ -228,7 +231,7 @@ def test_sonata_holds_one_run(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="there are 2 runs"):
         io.save_sonata(spikes, tmp_path / "s.h5", runs=[(3, 0), (7, 1)])
     assert not list(tmp_path.iterdir())
-    chosen = io.save_sonata(spikes, tmp_path / "chosen.h5", runs=[(7, 1)])
+    chosen = io.save_sonata(spikes, tmp_path / "chosen.h5", runs=np.array([[7, 1]]))  # type: ignore[arg-type]
     alone = io.save_sonata(one_run(spikes, 7, 1), tmp_path / "alone.h5")
     assert [t.tolist() for t, _ in read_sonata(alone).values()] == [t.tolist() for t, _ in read_sonata(chosen).values()]
 
@@ -288,6 +291,7 @@ def test_what_is_not_known_must_be_given(tmp_path: Path) -> None:
             io.save_sonata(spikes, tmp_path / "s.h5", runs=[(3, 0)], **given)
     for runs, message in (
         ([3, 0], r"runs is \[3, 0\], expected pairs of stimulus and trial"),
+        ([(3.5, 0)], r"runs is \[\(3.5, 0\)\], expected pairs of stimulus and trial"),
         ([(3, 0), (3, 0)], "runs holds 2 pairs, 1 of them distinct"),
     ):
         with pytest.raises(ArgumentError, match=message):

@@ -100,7 +100,8 @@ def _of_circuit(record: dict[str, Any]) -> xr.Dataset:
 
 def _found(spikes: xr.Dataset) -> xr.Dataset:
     ids = np.unique(spikes["cell"].values)
-    return _table(ids, {"node": ids})
+    # Ids below 0 mark noise in some recordings, and are no index.
+    return _table(ids, {"node": ids if ids.min(initial=0) >= 0 else np.arange(ids.size)})
 
 
 def _given(cells: object) -> xr.Dataset:

@@ -15,8 +15,6 @@ from cortexres.io.atomic import write_bytes
 from cortexres.io.spike_runs import SpikeRuns, spike_runs
 from cortexres.schema import check_spikes
 
-# HDF5 since 1.8: older formats hold no attribute above 64 kB, which the provenance of a large circuit is.
-FORMAT = ("v108", "v108")
 MAGIC = 0x0A7A  # by which SONATA files are known
 VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
@@ -69,8 +67,8 @@ def save_sonata(
     Dai et al. (2020), PLoS Comput. Biol. 16:e1007696, doi:10.1371/journal.pcbi.1007696.
     """
     # Found here, so that nobody is told that the other runs of the simulation are not among these.
-    keys = _found_runs(spikes) if runs is None else runs
-    chosen = spike_runs(spikes, runs=keys or None, t_start_ms=t_start_ms, t_stop_ms=t_stop_ms, cells=cells)
+    keys = (_found_runs(spikes) or None) if runs is None else runs
+    chosen = spike_runs(spikes, runs=keys, t_start_ms=t_start_ms, t_stop_ms=t_stop_ms, cells=cells)
     if len(chosen.keys) > 1:
         raise ArgumentError(
             f"there are {len(chosen.keys)} runs, (stimulus, trial) {chosen.keys[0]} to {chosen.keys[-1]}, expected one,"
@@ -88,7 +86,7 @@ def _found_runs(spikes: xr.Dataset) -> list[tuple[int, int]]:
 def _to_bytes(runs: SpikeRuns, provenance: str) -> memoryview:
     stimulus, trial = runs.keys[0]
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver=FORMAT) as file:
+    with h5py.File(buffer, "w") as file:
         file.attrs.create("magic", MAGIC, dtype=np.uint32)
         file.attrs.create("version", VERSION, dtype=np.uint32)
         file.attrs.update({"stimulus": stimulus, "trial": trial, "stimulus_onset_ms": -runs.t_start_ms})

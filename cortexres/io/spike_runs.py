@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def _time(value: object) -> float | None:
 
 def _chosen(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     try:
-        keys = [(int(stimulus), int(trial)) for stimulus, trial in runs]
+        keys = [(index(stimulus), index(trial)) for stimulus, trial in runs]
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"runs is {runs!r}, expected pairs of stimulus and trial, such as [(3, 0)]") from error
     if not keys or len(set(keys)) != len(keys):
