@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cortexres.definitions.checks_parts import (
+from cortexres.definitions.models import DRIVEN, FRONT_ENDS, MAX_CELLS, METHODS, NEURONS, RATE_HZ, VOLTAGE_MV, Bounds
+from cortexres.definitions.names import did_you_mean
+from cortexres.definitions.part_checks import (
     background_faults,
     duplicates,
     outside,
@@ -13,8 +15,6 @@ from cortexres.definitions.checks_parts import (
     projection_faults,
     synapse_faults,
 )
-from cortexres.definitions.models import DRIVEN, FRONT_ENDS, MAX_CELLS, METHODS, NEURONS, RATE_HZ, VOLTAGE_MV, Bounds
-from cortexres.definitions.names import did_you_mean
 from cortexres.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def _method(circuit: Circuit) -> Iterator[str]:
     for s in circuit.synapses:
         if s.model not in _EXACT_SYNAPSES:
             yield f"method 'exact' needs current synapses, {s.name} is {s.model!r}; use 'exponential_euler'"
-    for name, target in sorted({(q.synapse, q.target) for q in (*circuit.projections, *circuit.backgrounds)}):
+    reached = {(q.synapse, q.target) for q in circuit.projections}
+    reached |= {(b.synapse, b.target) for b in circuit.backgrounds}
+    for name, target in sorted(reached):
         tau_m, tau_s = circuit.population(target).parameters.get("tau_m_ms"), circuit.synapse(name).tau_ms
         if tau_m == tau_s:
             yield (

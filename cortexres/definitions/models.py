@@ -178,11 +178,17 @@ NEURONS: dict[str, NeuronModel] = {
 
 SYNAPSES: dict[str, SynapseModel] = {
     "delta": SynapseModel("current", (), "Brunel 2000, doi:10.1023/A:1008925309027"),
-    "exponential_current": SynapseModel("current", ("tau_ms",), "Fourcaud & Brunel 2002, doi:10.1162/089976602320264015"),
+    "exponential_current": SynapseModel(
+        "current", ("tau_ms",), "Fourcaud & Brunel 2002, doi:10.1162/089976602320264015"
+    ),
     "alpha_current": SynapseModel("current", ("tau_ms",), "Rall 1967, doi:10.1152/jn.1967.30.5.1138"),
-    "exponential_conductance": SynapseModel("conductance", ("tau_ms",), "Brette et al. 2007, doi:10.1007/s10827-007-0038-6"),
+    "exponential_conductance": SynapseModel(
+        "conductance", ("tau_ms",), "Brette et al. 2007, doi:10.1007/s10827-007-0038-6"
+    ),
     "alpha_conductance": SynapseModel("conductance", ("tau_ms",), "Rall 1967, doi:10.1152/jn.1967.30.5.1138"),
-    "nmda": SynapseModel("conductance", ("tau_ms", "tau_rise_ms", "gating_Hz"), "Wang 2002, doi:10.1016/S0896-6273(02)01092-9"),
+    "nmda": SynapseModel(
+        "conductance", ("tau_ms", "tau_rise_ms", "gating_Hz"), "Wang 2002, doi:10.1016/S0896-6273(02)01092-9"
+    ),
     "rate": SynapseModel("rate", (), "instantaneous transmission of a rate"),
 }
 
@@ -191,6 +197,8 @@ RULES: tuple[str, ...] = ("fixed_in_degree", "fixed_total", "bernoulli", "one_to
 PROFILES: tuple[str, ...] = ("uniform", "same", "von_mises", "cosine", "gaussian")
 
 PATHWAYS: tuple[str, ...] = ("recurrent", "feedforward", "feedback")
+
+COMPARTMENTS: tuple[str, ...] = ("soma", "dendrite")
 
 STARTS: tuple[str, ...] = ("uniform", "normal")
 

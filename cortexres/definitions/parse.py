@@ -104,7 +104,9 @@ def _circuit_fields(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
         *(_projection(value, faults, f"projections[{i}]") for i, value in enumerate(single)),
         *(p for i, value in enumerate(tables) for p in _projection_table(value, faults, f"projection_tables[{i}]")),
     )
-    fields["backgrounds"] = tuple(_background(value, faults, f"backgrounds[{i}]") for i, value in enumerate(backgrounds))
+    fields["backgrounds"] = tuple(
+        _nested(Background, value, faults, f"backgrounds[{i}]") for i, value in enumerate(backgrounds)
+    )
     fields["drive"] = _drive(table["drive"], faults) if "drive" in table else None
     return fields
 
@@ -171,10 +173,6 @@ def _projection_table(value: object, faults: Faults, where: str) -> list[Project
         for s, v in zip(sources, row, strict=True)
         if v
     ]
-
-
-def _background(value: object, faults: Faults, where: str) -> Background:
-    return make(Background, plain_fields(Background, faults.table(value, where), faults, where=where))
 
 
 def _drive(value: object, faults: Faults) -> Drive:

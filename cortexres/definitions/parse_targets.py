@@ -29,9 +29,8 @@ def verification_from_toml(text: str, *, where: str = "the definition") -> Verif
     """
     table = read_toml(text, where=where)
     faults = Faults()
-    protocols = tuple(
-        _protocol(name, value, faults) for name, value in faults.table(table.get("protocols", {}), "protocols").items()
-    )
+    named = faults.table(table.get("protocols", {}), "protocols")
+    protocols = tuple(_protocol(name, value, faults) for name, value in named.items())
     names = [p.name for p in protocols]
     targets = tuple(
         _target(value, names, faults, f"targets[{i}]")
@@ -90,7 +89,8 @@ def _target(value: object, protocols: list[str], faults: Faults, where: str) -> 
 def _bounds(table: Mapping[str, Any], value: float, faults: Faults, where: str) -> tuple[float, float]:
     ways = [k for k in ("tolerance", "relative", "low") if k in table]
     if len(ways) != 1 or ("high" in table) != ("low" in table):
-        faults.append(f"{where}: give one of 'tolerance', 'relative', or 'low' with 'high', got {', '.join(ways) or 'none'}")
+        got = ", ".join(ways) or "none"
+        faults.append(f"{where}: give one of 'tolerance', 'relative', or 'low' with 'high', got {got}")
         return value, value
     if ways == ["low"]:
         low, high = (float(faults.plain(table[k], "float", f"{where}.{k}")) for k in ("low", "high"))

@@ -87,7 +87,8 @@ def _set(part: Any, field: str, value: Value, path: str) -> Any:
     if field not in _fields(part):
         raise DefinitionError(f"no parameter {path!r}{did_you_mean(field, _fields(part))}")
     if isinstance(part, Population) and field not in _scalars(part):
-        return dataclasses.replace(part, parameters={**part.parameters, field: value})
+        parameters: dict[str, Any] = {**part.parameters, field: value}
+        return dataclasses.replace(part, parameters=parameters)
     return dataclasses.replace(part, **{field: value})
 
 
@@ -115,7 +116,6 @@ def _fields(part: Any) -> list[str]:
 
 
 def _known_parameters(population: Population) -> list[str]:
-    from cortexres.definitions.models import NEURONS
 
     return list(NEURONS[population.neuron].parameters)
 

@@ -25,6 +25,8 @@ class Synapse:
         Reversal potential of conductances.
     magnesium_mM : float
         Magnesium concentration that blocks NMDA conductances.
+    compartment : str
+        ``"soma"``, or ``"dendrite"`` where the cells that it reaches have one.
     start_mean_nS, start_sd_nS : float
         Conductance of every cell at the start of a run, normal and cut at 0.
     """
@@ -36,6 +38,7 @@ class Synapse:
     gating_Hz: float = 0.0
     reversal_mV: float = 0.0
     magnesium_mM: float = 0.0
+    compartment: str = "soma"
     start_mean_nS: float = 0.0
     start_sd_nS: float = 0.0
 

@@ -1,4 +1,4 @@
-"""Reading tables of a TOML file into dataclasses: every fault is kept with its path in the file, and reading goes on."""
+"""Tables of a TOML file into dataclasses: every fault is kept with its path in the file, and reading goes on."""
 
 from __future__ import annotations
 
@@ -76,9 +76,10 @@ class Faults(list[str]):
         if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
             self.append(f"{where} is {value!r:.60}, expected a list of rows")
             return ()
-        return tuple(
-            tuple(self.quantity(v, unit, where) if unit else self.plain(v, "float", where) for v in row) for row in value
-        )
+        def number(entry: object) -> float:
+            return self.quantity(entry, unit, where) if unit else float(self.plain(entry, "float", where))
+
+        return tuple(tuple(number(entry) for entry in row) for row in value)
 
 
 def plain_fields(

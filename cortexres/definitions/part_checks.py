@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cortexres.definitions.models import (
+    COMPARTMENTS,
     CONDUCTANCE_NS,
     MAX_CELLS,
     MAX_SYNAPSES,
@@ -91,6 +92,8 @@ def synapse_faults(synapse: Synapse) -> Iterator[str]:
             yield from outside(name.rsplit("_", 1)[0], value, bounds, name.rsplit("_", 1)[1])
         elif value:
             yield f"{name} is {value:g}, and model {synapse.model!r} has none: leave it out"
+    if synapse.compartment not in COMPARTMENTS:
+        yield f"unknown compartment {synapse.compartment!r}{did_you_mean(synapse.compartment, COMPARTMENTS)}"
     yield from outside("reversal", synapse.reversal_mV, VOLTAGE_MV, "mV")
     yield from outside("magnesium", synapse.magnesium_mM, Bounds(0.0, 100.0), "mM")
     yield from outside("start_mean", synapse.start_mean_nS, CONDUCTANCE_NS, "nS")
@@ -145,15 +148,19 @@ def _synapse_and_weight(connection: Projection | Background, circuit: Circuit) -
         return
     kind = SYNAPSES[synapse.model].kind if synapse.model in SYNAPSES else "current"
     own = {"current": "weight_mV", "conductance": "conductance_nS", "rate": "strength"}[kind]
-    for name in ("weight_mV", "conductance_nS", "strength"):
-        if name != own and getattr(connection, name, 0.0):
-            yield f"{name} is {getattr(connection, name):g}, and a synapse of model {synapse.model!r} takes {own}"
+    weights = {"weight_mV": connection.weight_mV, "conductance_nS": connection.conductance_nS}
+    weights["strength"] = getattr(connection, "strength", 0.0)  # backgrounds have none
+    for name, value in weights.items():
+        if name != own and value:
+            yield f"{name} is {value:g}, and a synapse of model {synapse.model!r} takes {own}"
     target = next((p for p in circuit.populations if p.name == connection.target), None)
     if target is None or target.neuron not in NEURONS:
         return
     if NEURONS[target.neuron].kind == "external":
         yield f"{target.name} consists of Poisson sources, which receive nothing; choose another target"
-    elif kind == "conductance" and target.parameters.get("g_leak_nS", 0.0) <= 0:
+    elif synapse.compartment == "dendrite" and target.neuron != "two_compartment":
+        yield f"synapse {synapse.name!r} lies on a dendrite, and cells of {target.name} ({target.neuron!r}) have none"
+    elif kind == "conductance" and target.neuron == "lif" and target.parameters.get("g_leak_nS", 0.0) <= 0:
         yield f"a conductance needs g_leak of the cells of {target.name}, got none: give it among their parameters"
     elif (kind == "rate") != (NEURONS[target.neuron].kind == "rate"):
         yield f"synapse model {synapse.model!r} does not fit neuron model {target.neuron!r}: rates take 'rate'"
@@ -187,12 +194,14 @@ def _pair(projection: Projection, source: Population, target: Population) -> Ite
         yield f"profile 'same' joins {m} to {n} assemblies, expected as many on both sides"
     if projection.rule == "one_to_one" and source.cells != target.cells:
         yield f"rule 'one_to_one' joins {source.cells} to {target.cells} cells, expected as many on both sides"
+    pairs = source.cells * target.cells
     synapses = {
         "fixed_in_degree": projection.in_degree * target.cells,
-        "fixed_total": projection.total or -math.log1p(-min(projection.probability, 0.999)) * source.cells * target.cells,
-        "bernoulli": projection.probability * source.cells * target.cells,
+        # That many draws with replacement connect a pair with this probability.
+        "fixed_total": projection.total or -math.log1p(-min(projection.probability, 0.999)) * pairs,
+        "bernoulli": projection.probability * pairs,
         "one_to_one": target.cells,
-        "all_to_all": source.cells * target.cells,
+        "all_to_all": pairs,
     }.get(projection.rule, 0)
     if synapses > MAX_SYNAPSES:
         yield f"{synapses:.0f} synapses, expected at most {MAX_SYNAPSES}"
