@@ -1,4 +1,4 @@
-"""Front ends: an image becomes the mean input of each channel, the same for the circuit and for the network.
+"""Front ends: an image becomes the input of each channel, the same for the circuit and for the network.
 
 Both kinds read each image alone, in three steps:
 
@@ -50,18 +50,21 @@ FINEST_WAVELENGTH = 3.0  # pixels; a shorter wave is not sampled well enough to 
 COARSEST_WAVELENGTH = 0.4  # of the shorter side of the image
 SMALLEST_IMAGE = 4  # pixels
 SIGMA_PER_WAVELENGTH = 0.6
+STILL_FRAME_MS = 1.0
 WORKING_SIZE = 32  # pixels; the coarsest three octaves need no more, so larger images are averaged down to this
 
 
-def drive(stimuli: xr.Dataset, front_end: FrontEnd) -> xr.DataArray:
-    """Return the mean input that each image gives to each channel, (stimulus, channel) in mV.
+def drive(stimuli: xr.Dataset, front_end: FrontEnd, *, units: str = "mV") -> xr.DataArray:
+    """Return the input that each still image gives to each channel, (stimulus, channel).
 
     Parameters
     ----------
     stimuli : xarray.Dataset
         ``image`` (stimulus, y, x), 0..1.
     front_end : FrontEnd
-        Kind, number of channels, gain (mV) and, for random fields, seed.
+        Kind, number of channels, gain and, for random fields, seed.
+    units : str
+        ``"mV"``: mean input, up to the front end's `gain_mV`; ``"Hz"``: rate, up to its `gain_Hz`.
 
     Returns
     -------
@@ -72,24 +75,93 @@ def drive(stimuli: xr.Dataset, front_end: FrontEnd) -> xr.DataArray:
     Raises
     ------
     ArgumentError
-        For an unknown kind, moving stimuli or images smaller than 4 x 4.
+        For an unknown kind or unit, moving stimuli or images smaller than 4 x 4.
     SchemaError
         Where `stimuli` does not keep the schema.
     """
-    amplitudes = _kind(front_end.kind)
+    gain = _gain(front_end, units)
     check_stimuli(stimuli)
-    if "frame" in stimuli["image"].dims:
+    if "image" in stimuli and "frame" in stimuli["image"].dims:
         raise ArgumentError(
             "the stimuli move (they have a frame dim), and front ends take still images only; choose one frame with"
-            " stimuli.isel(frame=0)"
+            " stimuli.isel(frame=0), or use front_ends.movie_drive"
         )
-    images = np.asarray(stimuli["image"].values, dtype=float)
-    if min(images.shape[1:]) < SMALLEST_IMAGE:
+    values = gain * _amplitudes(stimuli, front_end)[:, 0]
+    attrs, coords = _attributes(front_end, units), _coordinates(stimuli, front_end)
+    return xr.DataArray(values, coords, ("stimulus", "channel"), name="drive", attrs=attrs)
+
+
+def movie_drive(stimuli: xr.Dataset, front_end: FrontEnd, *, units: str = "mV") -> xr.DataArray:
+    """Return the input that each frame of each stimulus gives to each channel, (stimulus, frame, channel).
+
+    Parameters
+    ----------
+    stimuli : xarray.Dataset
+        ``image`` (stimulus, y, x, frame), 0..1, with the duration of a frame in ``image.attrs["frame_ms"]`` or in a
+        coordinate ``frame_ms``; still images count as one frame.
+    front_end, units
+        As in `drive`; every frame is read alone.
+
+    Returns
+    -------
+    xarray.DataArray
+        As from `drive`, with ``attrs["frame_ms"]``.
+
+    Raises
+    ------
+    ArgumentError
+        If the duration of a frame is missing or not one positive number, and as in `drive` but for movement.
+    SchemaError
+        Where `stimuli` does not keep the schema.
+    """
+    gain = _gain(front_end, units)
+    check_stimuli(stimuli)
+    values = gain * _amplitudes(stimuli, front_end)
+    attrs = {**_attributes(front_end, units), "frame_ms": _frame_ms(stimuli)}
+    coords = _coordinates(stimuli, front_end)
+    return xr.DataArray(values, coords, ("stimulus", "frame", "channel"), name="drive", attrs=attrs)
+
+
+def _gain(front_end: FrontEnd, units: str) -> float:
+    _kind(front_end.kind)
+    gains = {"mV": front_end.gain_mV, "Hz": front_end.gain_Hz}
+    if units not in gains:
+        raise ArgumentError(f"units are {units!r}, and a front end gives mV or Hz; make drives with stimuli.drives")
+    return gains[units]
+
+
+def _frame_ms(stimuli: xr.Dataset) -> float:
+    """Return the duration of a frame; that of a still image does not matter, because its one frame holds."""
+    if "frame" not in stimuli["image"].dims:
+        return STILL_FRAME_MS
+    widths = np.unique(stimuli["frame_ms"].values) if "frame_ms" in stimuli.coords else None
+    width = stimuli["image"].attrs.get("frame_ms") if widths is None else widths[0] if widths.size == 1 else widths
+    if not isinstance(width, int | float | np.number) or not 0 < width < np.inf:
         raise ArgumentError(
-            f"images are {images.shape[1]} x {images.shape[2]} pixels, expected at least {SMALLEST_IMAGE} x"
+            f"the stimuli move, and the duration of a frame is {width!r}, expected one number above 0; set"
+            ' stimuli["image"].attrs["frame_ms"]'
+        )
+    return float(width)
+
+
+def _amplitudes(stimuli: xr.Dataset, front_end: FrontEnd) -> np.ndarray:
+    """Return normalised amplitudes in [0, 1), (stimulus, frame, channel)."""
+    if "image" not in stimuli:
+        raise ArgumentError("the stimuli are drives already, and a front end takes images; use them without one")
+    image = stimuli["image"] if "frame" in stimuli["image"].dims else stimuli["image"].expand_dims("frame")
+    image = image.transpose("stimulus", "frame", "y", "x")
+    count, frames, height, width = image.shape
+    if min(height, width) < SMALLEST_IMAGE:
+        raise ArgumentError(
+            f"images are {height} x {width} pixels, expected at least {SMALLEST_IMAGE} x"
             f" {SMALLEST_IMAGE}: receptive fields do not fit smaller ones"
         )
-    values = front_end.gain_mV * _normalise(amplitudes(_shrink(images), front_end))
+    images = np.asarray(image.values, dtype=float).reshape(count * frames, height, width)
+    amplitudes = _normalise(_kind(front_end.kind)(_shrink(images), front_end))
+    return amplitudes.reshape(count, frames, front_end.channels)
+
+
+def _coordinates(stimuli: xr.Dataset, front_end: FrontEnd) -> dict[str, object]:
     coords: dict[str, object] = {
         "stimulus": stimuli["stimulus"],
         "channel": np.arange(front_end.channels),
@@ -98,8 +170,12 @@ def drive(stimuli: xr.Dataset, front_end: FrontEnd) -> xr.DataArray:
         coords["label"] = stimuli["label"]
     if front_end.kind == "oriented_energy":
         coords["orientation_deg"] = ("channel", orientations_deg(front_end.channels), {"units": "degree"})
-    attrs = {"units": "mV", "long_name": "mean input", "front_end": json.dumps(asdict(front_end))}
-    return xr.DataArray(values, coords, ("stimulus", "channel"), name="drive", attrs=attrs)
+    return coords
+
+
+def _attributes(front_end: FrontEnd, units: str) -> dict[str, object]:
+    name = "mean input" if units == "mV" else "rate"
+    return {"units": units, "long_name": name, "front_end": json.dumps(asdict(front_end))}
 
 
 def orientations_deg(channels: int) -> np.ndarray:

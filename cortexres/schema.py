@@ -7,7 +7,8 @@ Each `check_*` returns the Dataset it was given, unchanged, so that it can be wr
 | Dataset | dims, in order              | variables                                               |
 | ------- | --------------------------- | ------------------------------------------------------- |
 | stimuli | stimulus, y, x (, frame)    | image, 0..1                                             |
-| brain   | stimulus, trial, time, unit | response in Hz; where known input components in mV      |
+| stimuli | stimulus, frame, channel    | drive, in mV, pA, nA, Hz or 1                           |
+| brain   | stimulus, trial, time, unit | response in Hz; where known components, as the drive    |
 | network | stimulus, block, unit       | response, update (0 at block 0); where known components |
 | scores  | time, block, what remains   | one per metric; its null, p-value, interval, ceiling    |
 | spikes  | spike                       | time in ms, unit, trial, stimulus (and cell)            |
@@ -22,15 +23,18 @@ import xarray as xr
 
 from cortexres.errors import SchemaError
 from cortexres.schema_rules import (
+    DRIVE_UNITS,
     as_integers,
     as_numbers,
     check_blocks,
     check_dims,
+    check_drive,
     check_finite,
     check_ids,
     check_increasing,
     check_label_dims,
     check_rates,
+    check_same_units,
     check_score,
     check_time,
     check_units,
@@ -43,6 +47,7 @@ from cortexres.schema_rules import (
 )
 
 STIMULI_DIMS = ("stimulus", "y", "x")
+DRIVE_DIMS = ("stimulus", "frame", "channel")
 BRAIN_DIMS = ("stimulus", "trial", "time", "unit")
 NETWORK_DIMS = ("stimulus", "block", "unit")
 UNIT_COORDINATES = ("name", "population", "cell_type", "area", "layer", "assembly")
@@ -54,7 +59,8 @@ def check_stimuli(stimuli: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     stimuli : xarray.Dataset
-        ``image`` (stimulus, y, x), or (stimulus, y, x, frame) where it moves, with values in 0..1.
+        ``image`` (stimulus, y, x), or (stimulus, y, x, frame) where it moves, with values in 0..1; or ``drive``
+        (stimulus, frame, channel) with its ``units`` and the duration of a frame in ``drive.attrs["frame_ms"]``.
 
     Raises
     ------
@@ -62,6 +68,8 @@ def check_stimuli(stimuli: xr.Dataset) -> xr.Dataset:
         Where it does not.
     """
     what = "stimuli"
+    if isinstance(stimuli, xr.Dataset) and "drive" in stimuli.data_vars and "image" not in stimuli.data_vars:
+        return _check_drives(stimuli, what)
     need(stimuli, what, ("image",), ("stimulus",))
     dims = (*STIMULI_DIMS, "frame") if "frame" in stimuli["image"].dims else STIMULI_DIMS
     check_dims(stimuli["image"], what, dims)
@@ -76,14 +84,25 @@ def check_stimuli(stimuli: xr.Dataset) -> xr.Dataset:
     return stimuli
 
 
+def _check_drives(stimuli: xr.Dataset, what: str) -> xr.Dataset:
+    need(stimuli, what, ("drive",), ("stimulus",))
+    check_dims(stimuli["drive"], what, DRIVE_DIMS)
+    check_ids(stimuli, what, DRIVE_DIMS)
+    check_label_dims(stimuli, what, {"label": "stimulus"})
+    check_values(stimuli["drive"], what)
+    check_drive(stimuli["drive"], what)
+    return stimuli
+
+
 def check_brain(brain: xr.Dataset) -> xr.Dataset:
     """Return `brain` unchanged if it keeps the schema of simulated or recorded activity.
 
     Parameters
     ----------
     brain : xarray.Dataset
-        ``response`` (stimulus, trial, time, unit) in Hz and, where known, the input components in mV;
-        ``time`` holds bin centres in ms, with the width in ``time.attrs["bin_ms"]``.
+        ``response`` (stimulus, trial, time, unit) in Hz and, where known, the input components, all in the same of
+        mV, pA, nA, Hz and 1; ``time`` holds bin centres in ms, with the width in ``time.attrs["bin_ms"]``. Rates
+        may be negative where ``response.attrs["relative_to"]`` names what they are counted from.
 
     Raises
     ------
@@ -94,12 +113,14 @@ def check_brain(brain: xr.Dataset) -> xr.Dataset:
     need(brain, what, ("response",), ("stimulus", "time", "population"))
     for name in ("response", *components(brain)):
         check_dims(brain[name], what, BRAIN_DIMS)
-        check_units(brain[name], what, "Hz" if name == "response" else "mV")
+        check_units(brain[name], what, "Hz" if name == "response" else DRIVE_UNITS)
         check_values(brain[name], what)
+    check_same_units([brain[name] for name in components(brain)], what)
     check_ids(brain, what, ("stimulus", "trial", "unit"))
     check_label_dims(brain, what, {"label": "stimulus", **dict.fromkeys(UNIT_COORDINATES, "unit")})
     check_time(brain, what)
-    check_rates(brain["response"], what)
+    if "relative_to" not in brain["response"].attrs:
+        check_rates(brain["response"], what)
     return brain
 
 

@@ -10,6 +10,8 @@ import xarray as xr
 from cortexres.errors import SchemaError
 
 COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
+# Of a drive, and of the input components of brains, which are in the unit of the drive or of what it becomes.
+DRIVE_UNITS = ("mV", "pA", "nA", "Hz", "1")
 # Differences of float32 states carry rounding of this size, relative to the largest state.
 UPDATE_TOLERANCE = 1e-5
 
@@ -58,18 +60,36 @@ def check_label_dims(dataset: xr.Dataset, what: str, labels: dict[str, str]) -> 
             )
 
 
-def check_units(values: xr.DataArray, what: str, expected: str | None) -> None:
-    """Return nothing if `values` is in the `expected` units, or in any where None is expected."""
+def check_units(values: xr.DataArray, what: str, expected: str | tuple[str, ...] | None) -> None:
+    """Return nothing if `values` is in the `expected` units, in one of several, or in any where None is expected."""
     units = values.attrs.get("units")
-    if expected is None and not (isinstance(units, str) and units):
-        raise SchemaError(
-            f'{what}: {values.name} has no units; set .attrs["units"], "1" where it has no dimension'
-        )
-    if expected is not None and units != expected:
+    if expected is None:
+        if not (isinstance(units, str) and units):
+            raise SchemaError(
+                f'{what}: {values.name} has no units; set .attrs["units"], "1" where it has no dimension'
+            )
+        return
+    allowed = (expected,) if isinstance(expected, str) else expected
+    if units not in allowed:
         got = "no units" if units is None else f"units {units!r}"
-        raise SchemaError(
-            f'{what}: {values.name} has {got}, expected "{expected}"; convert and set .attrs["units"]'
-        )
+        wanted = " or ".join(f'"{unit}"' for unit in allowed)
+        raise SchemaError(f'{what}: {values.name} has {got}, expected {wanted}; convert and set .attrs["units"]')
+
+
+def check_same_units(arrays: list[xr.DataArray], what: str) -> None:
+    """Return nothing if all `arrays` have the same units, so that they can be added."""
+    units = {str(values.name): values.attrs.get("units") for values in arrays}
+    if len(set(units.values())) > 1:
+        named = join_names(f"{name} in {unit}" for name, unit in units.items())
+        raise SchemaError(f"{what}: got {named}, expected one unit for all components; convert them")
+
+
+def check_drive(drive: xr.DataArray, what: str) -> None:
+    """Return nothing if a drive has one of the known units and frames of a positive duration."""
+    check_units(drive, what, DRIVE_UNITS)
+    width = drive.attrs.get("frame_ms")
+    if not isinstance(width, int | float | np.number) or not 0 < width < np.inf:
+        raise SchemaError(f"{what}: drive.attrs['frame_ms'] is {width!r}, expected the duration of a frame in ms")
 
 
 def check_plain(values: xr.DataArray, what: str) -> None:

@@ -180,7 +180,8 @@ BROKEN: list[tuple[str, Change, str]] = [
         r"population has dims \(stimulus\)",
     ),
     ("brain", with_units("response", None), 'response has no units, expected "Hz"'),
-    ("brain", with_units("feedforward", "V"), "feedforward has units 'V', expected \"mV\"; convert"),
+    ("brain", with_units("feedforward", "V"), "feedforward has units 'V', expected \"mV\" or .* or \"1\"; convert"),
+    ("brain", with_units("feedforward", "nA"), "feedforward in nA, recurrent_inhibitory in mV, expected one unit for all"),
     ("brain", with_units("time", "s"), "time has units 's', expected \"ms\""),
     ("brain", with_units("time", "ms"), r"bin_ms'\] is None, expected the width"),
     (

@@ -1,6 +1,7 @@
 """The neuron and synapse models a definition may name, and the parameters each takes, with their bounds.
 
-The equations live in `cortexres.circuits`; only names, units and ranges are needed to check a file.
+The equations live in `cortexres.circuits` and `cortexres.rate_equations`; only names, units and ranges are
+needed to check a file.
 """
 
 from __future__ import annotations
@@ -38,17 +39,20 @@ class NeuronModel(NamedTuple):
     kind : str
         ``"spiking"``, ``"external"`` (fires without being driven by the circuit) or ``"rate"``.
     unit : str
-        Of its mean input, drive and input components.
+        Of its mean input and input components, and of its drive where that has no unit of its own.
     parameters : dict of str to Parameter
         By name, with the unit as suffix.
     source : str
         Where the model comes from.
+    drive_unit : str
+        Of its drive, where the model turns that into input; empty where it is `unit`.
     """
 
     kind: str
     unit: str
     parameters: dict[str, Parameter]
     source: str
+    drive_unit: str = ""
 
 
 class SynapseModel(NamedTuple):
@@ -145,7 +149,13 @@ NEURONS: dict[str, NeuronModel] = {
     "threshold_linear": NeuronModel(
         "rate",
         "Hz",
-        {**_RATE, "gain": Parameter(POSITIVE, 1.0)},  # of the recurrent input; constant input and drive are in Hz
+        {
+            **_RATE,
+            "gain": Parameter(POSITIVE, 1.0),  # of the recurrent input; constant input and drive are in Hz
+            # Part of the constant input is what makes this rate, with the rest_Hz of all others, a fixed point: 0
+            # everywhere adds nothing.
+            "rest_Hz": Parameter(RATE_HZ, 0.0),
+        },
         "Joglekar et al. 2018, doi:10.1016/j.neuron.2018.02.031",
     ),
     "power_law_voltage": NeuronModel(
@@ -162,7 +172,7 @@ NEURONS: dict[str, NeuronModel] = {
     ),
     "wong_wang": NeuronModel(
         "rate",
-        "Hz",
+        "nA",
         {
             **_RATE,
             "noise_tau_ms": Parameter(TIME_MS, 2.0),
@@ -173,6 +183,7 @@ NEURONS: dict[str, NeuronModel] = {
             "input_per_Hz": Parameter(NUMBER),  # nA of input per Hz of drive
         },
         "Wong & Wang 2006, doi:10.1523/JNEUROSCI.3733-05.2006",
+        drive_unit="Hz",
     ),
 }
 

@@ -1,7 +1,8 @@
-"""Images as stimulus Datasets: the digits of scikit-learn, any folder of images, and parametric patterns."""
+"""Stimuli as Datasets: the digits of scikit-learn, any folder of images, parametric patterns, and drives."""
 
 from cortexres.stimuli.digit_images import digits
+from cortexres.stimuli.drives import drives, pulses, ramps, steps
 from cortexres.stimuli.image_folder import folder
 from cortexres.stimuli.parametric import patterns
 
-__all__ = ["digits", "folder", "patterns"]
+__all__ = ["digits", "drives", "folder", "patterns", "pulses", "ramps", "steps"]
