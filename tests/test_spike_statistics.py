@@ -210,6 +210,7 @@ def test_what_does_not_fit_is_refused(spikes: xr.Dataset, poisson: Trains) -> No
         st.peak_Hz(st.spectrum(poisson), low_Hz=900, high_Hz=1000)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_elephant_agrees(poisson: Trains) -> None:
     elephant = pytest.importorskip("elephant.statistics")
     neo = pytest.importorskip("neo")
