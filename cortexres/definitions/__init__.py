@@ -13,7 +13,7 @@ from cortexres.definitions.circuit import Circuit
 from cortexres.definitions.drive import Drive, FrontEnd
 from cortexres.definitions.parse import circuit_from_toml
 from cortexres.definitions.parse_targets import verification_from_toml
-from cortexres.definitions.paths import parameter_paths, with_values
+from cortexres.definitions.paths import parameter_paths, parameter_values, with_values
 from cortexres.definitions.population import Population, Start
 from cortexres.definitions.projection import Background, Profile, Projection, Synapse
 from cortexres.definitions.serialise import from_json, to_json
@@ -42,6 +42,7 @@ __all__ = [
     "load_circuit",
     "load_verification",
     "parameter_paths",
+    "parameter_values",
     "ring_weight",
     "to_json",
     "unit_coordinates",

@@ -58,15 +58,26 @@ def with_values(circuit: Circuit, values: Mapping[str, Value]) -> Circuit:
 
 def parameter_paths(circuit: Circuit) -> list[str]:
     """The paths of all parameters of `circuit`, without wildcards."""
-    paths = [*_scalars(circuit)]
+    return list(parameter_values(circuit))
+
+
+def parameter_values(circuit: Circuit) -> dict[str, Value]:
+    """The value of every parameter of `circuit`, by its path without wildcards; defaults are filled in."""
+    values: dict[str, Value] = {field: getattr(circuit, field) for field in _scalars(circuit)}
     for head in _LISTS:
         for part in getattr(circuit, head):
-            paths += [f"{head}.{_names(part)[0]}.{field}" for field in _fields(part)]
+            values |= {f"{head}.{_names(part)[0]}.{field}": _value(part, field) for field in _fields(part)}
     if circuit.drive is not None:
-        paths += ["drive.onto"]
-        if circuit.drive.front_end is not None:
-            paths += [f"drive.front_end.{f}" for f in _scalars(circuit.drive.front_end)]
-    return paths
+        values["drive.onto"] = circuit.drive.onto
+        front_end = circuit.drive.front_end
+        if front_end is not None:
+            values |= {f"drive.front_end.{field}": getattr(front_end, field) for field in _scalars(front_end)}
+    return values
+
+
+def _value(part: Any, field: str) -> Value:
+    found: Value = getattr(part, field) if field in _scalars(part) else part.parameter(field)
+    return found
 
 
 def _change_parts(parts: tuple[Any, ...], rest: str, value: Value, path: str) -> tuple[Any, ...]:
