@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cortexres.circuits.connection_rules import draw_pairs
 from cortexres.circuits.runs import child_seed
-from cortexres.definitions import Circuit, Population, Projection, assembly_profile
+from cortexres.circuits.weights_and_delays import delay_steps, own_streams, weight_factors
+from cortexres.definitions import Circuit, Population, Projection
 
 
 class Connections(NamedTuple):
@@ -33,32 +35,26 @@ class Connections(NamedTuple):
 def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
     """The synapses of each projection of `circuit`, in the order of the definition.
 
-    Each projection has a random stream of its own, so that changing one leaves the others as they were.
+    Each projection has a random stream of its own, so that changing one leaves the others as they were; its weights
+    and delays have theirs, so that partners are the same whether or not these are drawn.
+
+    Raises
+    ------
+    DefinitionError
+        If a profile raises the probability of a pair above 1.
     """
-    populations = {p.name: p for p in circuit.populations}
-    return [
-        _fixed_in_degree(p, populations[p.source], populations[p.target], np.random.default_rng(child_seed(seed, k)))
-        for k, p in enumerate(circuit.projections)
-    ]
+    return [_draw_one(circuit, p, child_seed(seed, k)) for k, p in enumerate(circuit.projections)]
 
 
-def _fixed_in_degree(
-    projection: Projection, source: Population, target: Population, rng: np.random.Generator
-) -> Connections:
-    """Every target cell draws its partners with replacement: first the assembly by the profile, then the cell.
-
-    Multapses and autapses are allowed, as in Brunel's original rule; the mean field then holds exactly in the mean.
-    """
-    profile = assembly_profile(projection.profile, target.assemblies, source.assemblies)
-    shape = (target.assemblies, target.size * projection.in_degree)
-    cumulative = np.cumsum(profile, axis=1)
-    uniform = rng.random(shape)
-    assembly = np.stack([np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)])
-    # Rounding can leave the last cumulative value just below 1 and a draw above it.
-    assembly = np.minimum(assembly, source.assemblies - 1)
-    cell = assembly * source.size + rng.integers(source.size, size=shape)
-    targets = np.repeat(np.arange(target.assemblies * target.size), projection.in_degree)
-    return Connections(cell.ravel().astype(np.int32), targets.astype(np.int32))
+def _draw_one(circuit: Circuit, projection: Projection, seed: np.random.SeedSequence) -> Connections:
+    source, target = circuit.population(projection.source), circuit.population(projection.target)
+    pairs = draw_pairs(projection, source, target, np.random.default_rng(seed))
+    for_weights, for_delays = own_streams(seed)
+    return Connections(
+        *pairs,
+        factor=weight_factors(projection, source, target, pairs, for_weights),
+        delay_steps=delay_steps(projection, source, target, pairs, for_delays, dt_ms=circuit.dt_ms),
+    )
 
 
 def mean_out_degree(connections: Connections, source: Population, target: Population) -> NDArray[np.float64]:
