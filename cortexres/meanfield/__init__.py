@@ -1,6 +1,8 @@
 """Mean-field theory of a circuit, from its definition alone: rates, gains, response times and stability."""
 
 from cortexres.meanfield.fixed_point import FixedPoint, baseline_inputs, fixed_point
+from cortexres.meanfield.from_circuit import mean_field
+from cortexres.meanfield.irregularity import siegert_cv
 from cortexres.meanfield.linear_response import (
     LinearResponse,
     ResponseTimeTable,
@@ -8,7 +10,7 @@ from cortexres.meanfield.linear_response import (
     response_time,
     response_time_table,
 )
-from cortexres.meanfield.moments import MeanField, Moments, NeuronParameters, Pathway, mean_field
+from cortexres.meanfield.moments import BackgroundInput, MeanField, Moments, NeuronParameters, Pathway
 from cortexres.meanfield.siegert import (
     coloured_noise_shift,
     discrete_time_threshold,
@@ -19,6 +21,7 @@ from cortexres.meanfield.siegert import (
 from cortexres.meanfield.stability import Stability, effective_connectivity, response_times, stability
 
 __all__ = [
+    "BackgroundInput",
     "FixedPoint",
     "LinearResponse",
     "MeanField",
@@ -37,6 +40,7 @@ __all__ = [
     "response_time",
     "response_time_table",
     "response_times",
+    "siegert_cv",
     "siegert_gain_mean",
     "siegert_gain_sigma",
     "siegert_rate",

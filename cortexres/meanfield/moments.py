@@ -1,22 +1,15 @@
-"""Mean and variance of the input that each unit of a circuit receives, from its expected connectivity."""
+"""Mean and variance of the input that each unit of a circuit receives, and the rate that follows from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cortexres.definitions import Circuit, Population, Projection, assembly_profile, driven_units
-from cortexres.meanfield.siegert import (
-    coloured_noise_shift,
-    discrete_time_threshold,
-    siegert_gain_mean,
-    siegert_gain_sigma,
-    siegert_rate,
-)
+from cortexres.meanfield.irregularity import siegert_cv
+from cortexres.meanfield.siegert import coloured_noise_shift, siegert_gain_mean, siegert_gain_sigma, siegert_rate
 
 Array = NDArray[np.float64]
 
@@ -35,18 +28,20 @@ class NeuronParameters(NamedTuple):
 
 @dataclass(frozen=True)
 class Pathway:
-    """All projections that share a synapse model, a delay and a sign.
+    """All projections that share a synapse model, a delay, a sign, and whether they count as feedforward.
 
     Attributes
     ----------
     tau_ms, delay_ms : float
-        Synaptic time constant and transmission delay.
+        Synaptic time constant (0: delta synapses, whose noise is white) and transmission delay.
     excitatory : bool
         Sign of the weights.
     mean : ndarray of shape (target, source)
         Mean depolarisation per rate, in mV / Hz.
     variance : ndarray of shape (target, source)
         Variance per rate, in mV^2 / Hz.
+    feedforward : bool
+        Counted in x, not in F(x): from Poisson sources, or of a projection that is defined as feedforward.
     """
 
     tau_ms: float
@@ -54,6 +49,30 @@ class Pathway:
     excitatory: bool
     mean: Array
     variance: Array
+    feedforward: bool = False
+
+
+@dataclass(frozen=True)
+class BackgroundInput:
+    """Independent Poisson input of one time constant: what each Hz of it adds to every unit, and how many there are.
+
+    Attributes
+    ----------
+    tau_ms : float
+        Synaptic time constant; 0 for delta synapses.
+    mean, variance : ndarray of shape (unit,)
+        Mean depolarisation (mV / Hz) and variance (mV^2 / Hz) per rate.
+    rate : ndarray of shape (unit,)
+        Summed rate of the sources of each cell in Hz.
+    driven : bool
+        Whether a drive onto the background adds to it.
+    """
+
+    tau_ms: float
+    mean: Array
+    variance: Array
+    rate: Array
+    driven: bool = False
 
 
 class Moments(NamedTuple):
@@ -73,10 +92,20 @@ class MeanField:
     ----------
     tau_m, t_ref, threshold, reset, noise, resting : ndarray of shape (unit,)
         Neuron parameters (ms, mV); `threshold` includes the discrete-time correction, `resting` is v_rest + mean input.
+        NaN for Poisson sources, but for their `noise`, which is 0.
     driven : ndarray of int, shape (target, channel)
         The units that the stimulus drives: in each driven population one per channel.
     pathways : tuple of Pathway
-        The recurrent connectivity.
+        The connectivity.
+    given : ndarray of shape (unit,) or None
+        Rates in Hz that do not follow from the input: of Poisson sources, and 0 for silenced cells; NaN for all others.
+        None where every unit's rate follows from its input.
+    backgrounds : tuple of BackgroundInput
+        Independent Poisson input.
+    onto : str
+        What the drive is added to: ``"mean_input"`` (mV), ``"rate"`` (Hz, of given rates) or ``"background"`` (Hz).
+    coloured : bool
+        Whether synapses shift the bounds of the Siegert integral; otherwise all noise is taken to be white.
     """
 
     tau_m: Array
@@ -87,11 +116,20 @@ class MeanField:
     resting: Array
     driven: NDArray[np.intp]
     pathways: tuple[Pathway, ...]
+    given: Array | None = None
+    backgrounds: tuple[BackgroundInput, ...] = ()
+    onto: str = "mean_input"
+    coloured: bool = True
 
     @property
     def units(self) -> int:
         """Number of units."""
         return len(self.tau_m)
+
+    @property
+    def responsive(self) -> NDArray[np.bool_]:
+        """True for the units whose rate follows from their input, shape (unit,)."""
+        return np.ones(self.units, dtype=np.bool_) if self.given is None else np.isnan(self.given)
 
     def neurons(self) -> list[NeuronParameters]:
         """Parameters of each unit's neurons."""
@@ -99,124 +137,84 @@ class MeanField:
         return [NeuronParameters(*map(float, row)) for row in columns]
 
     def drive(self, channels: ArrayLike) -> Array:
-        """Drive of every unit in mV, shape (unit,), from that of the driven channels."""
+        """Drive of every unit, shape (unit,), from that of the driven channels: in mV, or in Hz (see `onto`)."""
         drive = np.zeros(self.units)
         drive[self.driven] = np.asarray(channels, dtype=np.float64)
         return drive
 
-    def moments(self, rates: ArrayLike, drive: ArrayLike = 0.0) -> Moments:
-        """Input of every unit, shape (unit,), where the sources fire at stationary `rates` in Hz."""
+    def with_drive(self, drive: ArrayLike) -> MeanField:
+        """The mean field under a constant drive of every unit, shape (unit,), on top of what it already has."""
+        added = np.broadcast_to(np.asarray(drive, dtype=np.float64), (self.units,))
+        if not np.any(added):
+            return self
+        if self.onto == "mean_input":
+            return replace(self, resting=self.resting + added)
+        if self.onto == "rate" and self.given is not None:
+            return replace(self, given=self.given + added)
+        backgrounds = (replace(b, rate=b.rate + added * (b.mean != 0.0)) if b.driven else b for b in self.backgrounds)
+        return replace(self, backgrounds=tuple(backgrounds))
+
+    def moments(self, rates: ArrayLike, drive: ArrayLike = 0.0, *, recurrent: ArrayLike | None = None) -> Moments:
+        """Input of every unit, shape (unit,), where the sources fire at stationary `rates` in Hz.
+
+        Parameters
+        ----------
+        rates : array_like of shape (unit,)
+            Of all sources.
+        drive : array_like of shape (unit,)
+            Additional drive, as `MeanField.drive` makes it.
+        recurrent : array_like of shape (unit,), optional
+            Rates of the sources of recurrent pathways, where they are held at others than `rates`.
+        """
+        field = self.with_drive(drive)
         r = np.asarray(rates, dtype=np.float64)
-        mu = self.resting + np.asarray(drive, dtype=np.float64)
-        variance = self.noise**2
-        weighted = np.zeros(self.units)
-        for path in self.pathways:
-            part = path.variance @ r
-            mu = mu + path.mean @ r
-            variance = variance + part
-            weighted = weighted + part * np.sqrt(path.tau_ms)
-        variance = np.maximum(variance, SMALLEST_SIGMA**2)
-        shift = coloured_noise_shift(weighted / variance, tau_s_ms=1.0, tau_m_ms=self.tau_m)
-        return Moments(mu=mu, sigma=np.sqrt(variance), share=1.0 - self.noise**2 / variance, shift=shift)
+        held = r if recurrent is None else np.asarray(recurrent, dtype=np.float64)
+        mu, white = field.resting, field.noise**2
+        coloured, weighted = np.zeros(self.units), np.zeros(self.units)
+        sources = [r if p.feedforward else held for p in field.pathways]
+        parts = [(p.tau_ms, p.mean @ x, p.variance @ x) for p, x in zip(field.pathways, sources, strict=True)]
+        parts += [(b.tau_ms, b.mean * b.rate, b.variance * b.rate) for b in field.backgrounds]
+        for tau_s, mean, variance in parts:
+            mu = mu + mean
+            if tau_s > 0.0:
+                coloured = coloured + variance
+                weighted = weighted + variance * np.sqrt(tau_s)
+            else:
+                white = white + variance
+        variance = np.maximum(white + coloured, SMALLEST_SIGMA**2)
+        share = weighted / variance if self.coloured else np.zeros(self.units)
+        shift = coloured_noise_shift(share, tau_s_ms=1.0, tau_m_ms=self.tau_m)
+        return Moments(mu=mu, sigma=np.sqrt(variance), share=coloured / variance, shift=shift)
 
     def rate(self, moments: Moments) -> Array:
         """Stationary rate in Hz of every unit for the given input."""
-        return siegert_rate(
-            moments.mu,
-            moments.sigma,
-            tau_m_ms=self.tau_m,
-            t_refractory_ms=self.t_ref,
-            v_threshold_mV=self.threshold,
-            v_reset_mV=self.reset,
-            shift=moments.shift,
-        )
+        rates = np.zeros(self.units) if self.given is None else self.given.copy()
+        rates[self.responsive] = siegert_rate(**self._arguments(moments))
+        return rates
+
+    def cv(self, moments: Moments) -> Array:
+        """Coefficient of variation of the intervals of every unit's spikes; 1 for Poisson sources, NaN for silence."""
+        found = np.ones(self.units) if self.given is None else np.where(self.given > 0.0, 1.0, np.nan)
+        found[self.responsive] = siegert_cv(**self._arguments(moments))
+        return found
 
     def gains(self, moments: Moments) -> tuple[Array, Array]:
-        """Derivatives of the rate by mean input and by sigma, in Hz / mV; the shift is held."""
-        at = (moments.mu, moments.sigma)
-        by_mu = siegert_gain_mean(
-            *at,
-            tau_m_ms=self.tau_m,
-            t_refractory_ms=self.t_ref,
-            v_threshold_mV=self.threshold,
-            v_reset_mV=self.reset,
-            shift=moments.shift,
-        )
-        by_sigma = siegert_gain_sigma(
-            *at,
-            tau_m_ms=self.tau_m,
-            t_refractory_ms=self.t_ref,
-            v_threshold_mV=self.threshold,
-            v_reset_mV=self.reset,
-            shift=moments.shift,
-        )
+        """Derivatives of the rate by mean input and by sigma, in Hz / mV; the shift is held. 0 for given rates."""
+        arguments, responsive = self._arguments(moments), self.responsive
+        by_mu, by_sigma = np.zeros(self.units), np.zeros(self.units)
+        by_mu[responsive] = siegert_gain_mean(**arguments)
+        by_sigma[responsive] = siegert_gain_sigma(**arguments)
         return by_mu, by_sigma
 
-
-def mean_field(circuit: Circuit, *, discrete_time: bool = True) -> MeanField:
-    """The mean field of a circuit of leaky integrate-and-fire neurons, from its definition alone.
-
-    Parameters
-    ----------
-    circuit : Circuit
-        The definition.
-    discrete_time : bool
-        Correct the threshold for the circuit's time step.
-    """
-    populations = circuit.populations
-    per_unit = [p for p in populations for _ in range(p.assemblies)]
-    start = _first_units(populations)
-    tau_m = _column(per_unit, "tau_m_ms")
-    noise = np.array([p.noise_mV for p in per_unit])
-    threshold = _column(per_unit, "v_threshold_mV")
-    if discrete_time:
-        threshold = discrete_time_threshold(threshold, noise_mV=noise, dt_ms=circuit.dt_ms, tau_m_ms=tau_m)
-    return MeanField(
-        tau_m=tau_m,
-        t_ref=_column(per_unit, "t_refractory_ms"),
-        threshold=threshold,
-        reset=_column(per_unit, "v_reset_mV"),
-        noise=noise,
-        resting=_column(per_unit, "v_rest_mV") + np.array([p.mean_input_mV for p in per_unit]),
-        driven=driven_units(circuit),
-        pathways=_pathways(circuit, start, len(per_unit)),
-    )
-
-
-def _column(populations: list[Population], name: str) -> Array:
-    return np.array([p.parameters[name] for p in populations], dtype=np.float64)
-
-
-def _first_units(populations: tuple[Population, ...]) -> Mapping[str, int]:
-    starts = np.cumsum([0] + [p.assemblies for p in populations])
-    return {p.name: int(k) for p, k in zip(populations, starts, strict=False)}
-
-
-def _pathways(circuit: Circuit, start: Mapping[str, int], units: int) -> tuple[Pathway, ...]:
-    """The projections, added up over those that act through the same synapse, delay and sign."""
-    tau = {s.name: s.tau_ms for s in circuit.synapses}
-    groups: dict[tuple[float, float, bool], list[Projection]] = {}
-    for projection in circuit.projections:
-        if projection.in_degree and projection.weight_mV:
-            key = (tau[projection.synapse], projection.delay_ms, projection.weight_mV > 0)
-            groups.setdefault(key, []).append(projection)
-    paths = []
-    for (tau_s, delay, excitatory), members in groups.items():
-        mean, variance = np.zeros((units, units)), np.zeros((units, units))
-        for projection in members:
-            _add(projection, circuit, start, mean, variance)
-        paths.append(Pathway(tau_ms=tau_s, delay_ms=delay, excitatory=excitatory, mean=mean, variance=variance))
-    return tuple(paths)
-
-
-def _add(projection: Projection, circuit: Circuit, start: Mapping[str, int], mean: Array, variance: Array) -> None:
-    """Add the expected connectivity of one projection in place."""
-    by_name = {p.name: p for p in circuit.populations}
-    target, source = by_name[projection.target], by_name[projection.source]
-    spread = assembly_profile(projection.profile, target.assemblies, source.assemblies)
-    # Times 1e-3: rates are in Hz, time constants in ms.
-    inputs = 1e-3 * target.parameters["tau_m_ms"] * projection.in_degree * spread
-    rows = slice(start[target.name], start[target.name] + target.assemblies)
-    columns = slice(start[source.name], start[source.name] + source.assemblies)
-    mean[rows, columns] += inputs * projection.weight_mV
-    variance[rows, columns] += inputs * projection.weight_mV**2
+    def _arguments(self, moments: Moments) -> dict[str, Any]:
+        """What the transfer function takes, for the units that have one."""
+        fires = self.responsive
+        return {
+            "mu": moments.mu[fires],
+            "sigma": moments.sigma[fires],
+            "tau_m_ms": self.tau_m[fires],
+            "t_refractory_ms": self.t_ref[fires],
+            "v_threshold_mV": self.threshold[fires],
+            "v_reset_mV": self.reset[fires],
+            "shift": moments.shift[fires],
+        }

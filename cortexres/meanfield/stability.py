@@ -59,12 +59,13 @@ class Stability:
 
 def response_times(field: MeanField, point: FixedPoint) -> Array:
     """Response time in ms of every unit at a fixed point, shape (unit,)."""
-    times = np.empty(field.units)
+    times = np.zeros(field.units)
     neurons = field.neurons()
+    responsive = field.responsive
     # The coloured shift acts as a lower mean input.
     mu = point.moments.mu - point.moments.shift * point.moments.sigma
-    for neuron in set(neurons):
-        members = [k for k, other in enumerate(neurons) if other == neuron]
+    for neuron in {n for n, follows in zip(neurons, responsive, strict=True) if follows}:
+        members = [k for k, other in enumerate(neurons) if other == neuron and responsive[k]]
         # Further than 6 sigma below threshold the rate is nil and its phase is rounding.
         lowest = neuron.v_threshold_mV - 6.0 * point.moments.sigma[members]
         times[members] = response_time(
@@ -97,6 +98,9 @@ def stability(field: MeanField, point: FixedPoint, *, nodes: int = 6) -> Stabili
     generator[np.diag_indices(n)] = -1.0 / rate_time
     blocks, feedback = [], []
     for path, weights in zip(field.pathways, effective, strict=True):
+        if path.tau_ms <= 0.0 and path.delay_ms <= 0.0:
+            generator += weights / rate_time[:, None]
+            continue
         sources = np.flatnonzero(np.any(weights != 0.0, axis=0))
         blocks.append(_delayed_synapse(path.tau_ms, path.delay_ms, nodes))
         feedback.append((sources, weights[:, sources] / rate_time[:, None]))
@@ -107,10 +111,10 @@ def stability(field: MeanField, point: FixedPoint, *, nodes: int = 6) -> Stabili
     return Stability(eigenvalues=eigenvalues[order].astype(np.complex128), gain_radius=float(np.max(np.abs(static))))
 
 
-def _delayed_synapse(tau: float, delay: float, nodes: int) -> Array:
-    """Generator of one synaptic variable and its past: row 0 is now, the last row `delay` ago."""
+def _delayed_synapse(tau: float, delay: float, nodes: int) -> tuple[Array, Array]:
+    """Generator of one synaptic variable and its past, the last row `delay` ago, and how its source drives it."""
     if delay <= 0.0:
-        return np.array([[-1.0 / tau]])
+        return np.array([[-1.0 / tau]]), np.array([1.0 / tau])
     theta = np.cos(np.pi * np.arange(nodes + 1) / nodes)
     c = np.ones(nodes + 1)
     c[[0, -1]] = 2.0
@@ -118,26 +122,33 @@ def _delayed_synapse(tau: float, delay: float, nodes: int) -> Array:
     gaps = theta[:, None] - theta[None, :] + np.eye(nodes + 1)
     derivative = (c[:, None] / c[None, :]) / gaps
     derivative -= np.diag(derivative.sum(axis=1))
-    generator = derivative * (2.0 / delay)
+    generator = np.asarray(derivative * (2.0 / delay), dtype=np.float64)
+    if tau <= 0.0:
+        # Row 0, the variable now, is the rate of the source itself.
+        return generator[1:, 1:], generator[1:, 0]
     generator[0] = 0.0
     generator[0, 0] = -1.0 / tau
-    return np.asarray(generator, dtype=np.float64)
+    source = np.zeros(nodes + 1)
+    source[0] = 1.0 / tau
+    return generator, source
 
 
-def _assemble(rates: Array, synapses: list[Array], feedback: list[tuple[NDArray[np.intp], Array]]) -> Array:
+def _assemble(
+    rates: Array, synapses: list[tuple[Array, Array]], feedback: list[tuple[NDArray[np.intp], Array]]
+) -> Array:
     """One matrix of the rates and of all synaptic variables with their past, source by source."""
     n = len(rates)
-    size = n + sum(len(b) * len(sources) for b, (sources, _) in zip(synapses, feedback, strict=True))
+    size = n + sum(len(b) * len(sources) for (b, _), (sources, _) in zip(synapses, feedback, strict=True))
     total = np.zeros((size, size))
     total[:n, :n] = rates
     at = n
-    for block, (sources, weights) in zip(synapses, feedback, strict=True):
+    for (block, from_source), (sources, weights) in zip(synapses, feedback, strict=True):
         m = len(block)
         for k, source in enumerate(sources):
             here = slice(at, at + m)
             total[here, here] = block
             # The synapse is driven by its source at unit gain, and is felt after its delay.
-            total[at, source] = -block[0, 0]
+            total[here, source] = from_source
             total[:n, at + m - 1] += weights[:, k]
             at += m
     return total
