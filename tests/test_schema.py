@@ -181,7 +181,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ),
     ("brain", with_units("response", None), 'response has no units, expected "Hz"'),
     ("brain", with_units("feedforward", "V"), "feedforward has units 'V', expected \"mV\" or .* or \"1\"; convert"),
-    ("brain", with_units("feedforward", "nA"), "feedforward in nA, recurrent_inhibitory in mV, expected one unit for all"),
+    ("brain", with_units("feedforward", "nA"), "feedforward in nA, recurrent_inhibitory in mV, expected one unit"),
     ("brain", with_units("time", "s"), "time has units 's', expected \"ms\""),
     ("brain", with_units("time", "ms"), r"bin_ms'\] is None, expected the width"),
     (

@@ -180,7 +180,7 @@ NEURONS: dict[str, NeuronModel] = {
             "slope": Parameter(POSITIVE),  # Hz / nA
             "offset": Parameter(NUMBER),  # Hz
             "curvature": Parameter(POSITIVE),  # s
-            "input_per_Hz": Parameter(NUMBER),  # nA of input per Hz of drive
+            "drive_weight": Parameter(NUMBER),  # nA of input per Hz of drive
         },
         "Wong & Wang 2006, doi:10.1523/JNEUROSCI.3733-05.2006",
         drive_unit="Hz",
