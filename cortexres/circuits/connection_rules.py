@@ -43,6 +43,11 @@ def synapse_count(projection: Projection, source: Population, target: Population
     -----
     ``"fixed_total"`` with a probability C makes the total S = ln(1 - C) / ln(1 - 1 / M) for M possible pairs, so that
     a pair has at least one synapse with probability C (Potjans & Diesmann 2014, doi:10.1093/cercor/bhs358).
+
+    Raises
+    ------
+    DefinitionError
+        If rule ``"fixed_total"`` has a probability of 1, which no number of synapses reaches.
     """
     return _count(projection, Partners(projection, source, target))
 
@@ -55,10 +60,11 @@ def _count(projection: Projection, partners: Partners) -> int:
     if projection.rule == "fixed_total":
         return _total(projection, pairs)
     if projection.rule == "bernoulli":
-        chance = projection.probability * partners.summary.total * partners.scale()
+        chance = projection.probability * partners.scale() * partners.summary.total
         return round(float(chance.sum()) * partners.source.size * partners.target.size)
     if projection.rule == "one_to_one":
-        return len(_one_to_one(projection, partners, None)[0])
+        cells = np.arange(partners.target.cells, dtype=np.int32)
+        return int(np.count_nonzero(partners.admits(cells, cells)))
     return pairs
 
 
@@ -184,7 +190,7 @@ def _block(n_source: int, n_target: int, probability: float, rng: np.random.Gene
     return source.astype(np.int32), target.astype(np.int32)
 
 
-def _one_to_one(projection: Projection, partners: Partners, rng: np.random.Generator | None) -> Pairs:
+def _one_to_one(projection: Projection, partners: Partners, rng: np.random.Generator) -> Pairs:
     """Cell by cell; a profile, which spreads partners, has nothing to spread."""
     cells = np.arange(partners.source.cells, dtype=np.int32)
     keep = partners.admits(cells, cells)

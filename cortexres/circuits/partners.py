@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from cortexres.definitions import Population, Profile, Projection, ring_weight
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True)
+class Places:
     """Positions on a ring, `size` cells in each: the assemblies of a population, or the cells of a single assembly."""
 
     count: int
