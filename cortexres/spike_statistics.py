@@ -7,7 +7,7 @@ is all of them as one Dataset. Runs (trials) are never joined: intervals, bins a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +117,23 @@ def trains(
             t_stop_ms=found.t_stop_ms,
         )
     return groups
+
+
+def joined(groups: Sequence[Trains]) -> Trains:
+    """All cells of several groups as one.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, or they differ in their runs or window.
+    """
+    if not groups or len({(g.runs, g.t_start_ms, g.t_stop_ms) for g in groups}) > 1:
+        raise ArgumentError(f"got {len(groups)} groups, expected one or more with the same runs and the same window")
+    first = np.cumsum([0] + [g.cells for g in groups])
+    cell = np.concatenate([g.cell + k for g, k in zip(groups, first, strict=False)])
+    run, time = np.concatenate([g.run for g in groups]), np.concatenate([g.time_ms for g in groups])
+    order = np.lexsort((time, cell, run))
+    return replace(groups[0], cell=cell[order], run=run[order], time_ms=time[order], cells=int(first[-1]))
 
 
 def rate_Hz(group: Trains) -> float:

@@ -195,6 +195,17 @@ def test_the_spikes_of_a_circuit_are_counted_as_simulate_counts_them() -> None:
         assert st.rate_Hz(group) == pytest.approx(float(mean))
 
 
+def test_joined_groups_count_all_cells(spikes: xr.Dataset) -> None:
+    groups = st.trains(spikes)
+    both, whole = st.joined(list(groups.values())), st.trains(spikes, by="all")["all"]
+    for name in ("cell", "run", "time_ms", "cells", "runs"):
+        np.testing.assert_array_equal(getattr(both, name), getattr(whole, name))
+    other = st.trains(spikes, t_start_ms=10.0)["I"]
+    for wrong in ([], [groups["E"], other]):
+        with pytest.raises(ArgumentError, match="groups, expected one or more with the same runs"):
+            st.joined(wrong)
+
+
 def test_what_does_not_fit_is_refused(spikes: xr.Dataset, poisson: Trains) -> None:
     with pytest.raises(ArgumentError, match="by is 'colour', expected one of all, population"):
         st.trains(spikes, by="colour")

@@ -13,10 +13,13 @@ from cortexres.errors import CortexresError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for an error the user can mend, 130 for Ctrl-C."""
+    """Run one command line and return its exit code.
+
+    0; 1 where `verify` missed a target; 2 for an error the user can mend; 130 for Ctrl-C.
+    """
     arguments = build_parser().parse_args(argv)
     try:
-        _run(arguments)
+        return _run(arguments)
     except KeyboardInterrupt:
         return _fail("interrupted; what was written before stays", 130)
     except BrokenPipeError:
@@ -29,15 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"not enough memory ({error or 'no details'}); use fewer stimuli, trials or jobs", 2)
     except OSError as error:
         return _fail(_describe(error), 2)
-    return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that --help, --version and a mistyped option need not wait for anything.
     from cortexres.cli import commands
 
-    commands.run(arguments)
+    code = commands.run(arguments)
     sys.stdout.flush()
+    return code
 
 
 def _fail(message: str, code: int) -> int:

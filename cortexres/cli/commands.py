@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexres.cli.parser import STIMULI
@@ -15,14 +17,22 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from cortexres.definitions import Circuit
+    from cortexres.definitions.paths import Value
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Carry out the command of a parsed command line."""
-    commands = {"demo": demo, "models": models, "simulate": simulate, "record": record, "compare": compare}
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command of a parsed command line and return its exit code."""
+    commands: dict[str, Callable[[argparse.Namespace], int | None]] = {
+        "demo": demo,
+        "models": models,
+        "verify": verify,
+        "simulate": simulate,
+        "record": record,
+        "compare": compare,
+    }
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        commands[arguments.command](arguments)
+        return commands[arguments.command](arguments) or 0
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -51,31 +61,79 @@ def demo(arguments: argparse.Namespace) -> None:
 
 
 def models(_: argparse.Namespace) -> None:
-    """A line per definition: name, title, source."""
-    from cortexres.definitions import list_models
+    """Every circuit: name, title, source, variants, and what it must reproduce."""
+    from cortexres.definitions import list_models, load_verification
+    from cortexres.verify.table import target_lines
 
-    for model in (*list_models("circuits"), *list_models("networks")):
-        print(f"{model.name}\n  {model.title}\n  {model.source}\n  {model.path}")
+    for model in list_models("circuits"):
+        targets = load_verification(model.path).targets
+        count = f"{len(targets)} targets{':' if targets else ''}"
+        variants = [f"variants: {', '.join(model.variants)}"] if model.variants else []
+        lines = [model.title, model.source, str(model.path), *variants, count]
+        print("\n  ".join([model.name, *lines, *(f"  {line}" for line in target_lines(targets))]))
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Measured beside published, line by line; 1 where a target is missed."""
+    from cortexres import verify as verification
+
+    protocols = verification.chosen(arguments.model, slow=not arguments.quick)
+    left_out = len(verification.chosen(arguments.model)) - len(protocols)
+    lines = verification.Lines([target for _, targets in protocols for target in targets])
+    met: list[bool] = []
+    for protocol, targets in protocols:
+        results = verification.measure(
+            arguments.model, protocol, targets, data=arguments.data, seed=arguments.seed, target=arguments.target
+        )
+        for k, result in enumerate(results):
+            if not met:
+                print(lines.header())
+            print(lines.line(result, first=k == 0), flush=True)
+            met.append(result.met)
+    skipped = f"; {left_out} slow protocols were not run" if left_out else ""
+    print(f"{sum(met)} of {len(met)} targets reproduced{skipped}")
+    return 0 if all(met) else 1
 
 
 def simulate(arguments: argparse.Namespace) -> None:
-    """Circuit -> brain.nc."""
+    """Circuit -> brain.nc, or spikes.nc."""
     from cortexres import circuits, io
 
-    io.check_writable(arguments.out)
-    circuit = circuits.load(arguments.model)
-    images = _images(arguments.images, arguments.stimuli, arguments.seed)
-    brain = circuits.simulate(
+    out = arguments.out or Path("spikes.nc" if arguments.spikes else "brain.nc")
+    io.check_writable(out)
+    circuit = _varied(circuits.load(arguments.model), arguments.set, arguments.scale)
+    images = _images_for(circuit, arguments)
+    make = circuits.spikes if arguments.spikes else circuits.simulate
+    made = make(
         circuit,
         images,
         trials=arguments.trials,
         duration_ms=arguments.duration,
+        bin_ms=arguments.bin,
+        settle_ms=arguments.settle,
         rng=arguments.seed + 1,
+        connectivity_rng=arguments.connectivity_seed,
         target=arguments.target,
         jobs=arguments.jobs,
     )
-    io.save(brain, arguments.out)
-    print(arguments.out)
+    io.save(made, out)
+    print(out)
+
+
+def _varied(circuit: Circuit, values: Sequence[tuple[str, Value]], scale: float) -> Circuit:
+    """The circuit with the parameters of ``--set``, scaled down by ``--scale``."""
+    from cortexres.circuits import downscaled
+    from cortexres.definitions import with_values
+
+    circuit = with_values(circuit, dict(values)) if values else circuit
+    return circuit if scale == 1.0 else downscaled(circuit, size=scale, in_degree=scale)
+
+
+def _images_for(circuit: Circuit, arguments: argparse.Namespace) -> xr.Dataset | None:
+    """The stimuli of ``--images``; where nothing is said, digits for a circuit that sees and none for another."""
+    sees = circuit.drive is not None and circuit.drive.front_end is not None
+    source = arguments.images or ("digits" if sees else "none")
+    return None if source == "none" else _images(source, arguments.stimuli, arguments.seed)
 
 
 def record(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -55,6 +57,9 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _add_demo(commands.add_parser("demo", help="the whole story on real images, in minutes", allow_abbrev=False))
     commands.add_parser("models", help="what circuits there are, and where each comes from", allow_abbrev=False)
+    _add_verify(
+        commands.add_parser("verify", help="rerun a circuit's targets: measured beside published", allow_abbrev=False)
+    )
     _add_simulate(commands.add_parser("simulate", help="circuit -> brain.nc", allow_abbrev=False))
     _add_record(
         commands.add_parser("record", help="the network derived from a circuit -> network.nc", allow_abbrev=False)
@@ -73,13 +78,48 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser)
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="a name of `cortexres models`, NAME:VARIANT for one variant, or a .toml file"
+    )
+    parser.add_argument("--quick", action="store_true", help="leave out what takes more than about ten seconds")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="data that some circuits need and you supply")
+    _add_target(parser)
+    _add_seed(parser)
+
+
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a name of `cortexres models`, or a .toml file")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a name of `cortexres models`, NAME:VARIANT of one, or a .toml file"
+    )
     parser.add_argument("--trials", type=positive, default=20, help="repeats of each image (default: %(default)s)")
     parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("brain.nc"), help="default: %(default)s")
-    _add_images(parser)
+    parser.add_argument(
+        "--settle", type=natural_ms, default=150.0, metavar="MS", help="before the stimulus (default: %(default)s)"
+    )
+    parser.add_argument("--bin", type=positive_ms, default=5.0, metavar="MS", help="of time (default: %(default)s)")
+    parser.add_argument(
+        "--set",
+        type=parameter,
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="another value of a parameter, as in 'projections.I->E.weight=-0.6 mV'; may be repeated",
+    )
+    parser.add_argument(
+        "--scale",
+        type=share,
+        default=1.0,
+        metavar="F",
+        help="this share of cells and synapses, with the mean and variance of their input kept (default: all)",
+    )
+    parser.add_argument(
+        "--spikes", action="store_true", help="write every single spike, to spikes.nc, in place of rates and inputs"
+    )
+    parser.add_argument("--out", type=Path, help="default: brain.nc, with --spikes spikes.nc")
+    _add_images(parser, optional=True)
     _add_engine(parser)
+    parser.add_argument("--connectivity-seed", type=natural, metavar="SEED", help="of the synapses (default: SEED's)")
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
@@ -101,12 +141,14 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     _add_seed(parser)
 
 
-def _add_images(parser: argparse.ArgumentParser) -> None:
+def _add_images(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """What is shown; where it is `optional`, it may also be nothing."""
+    default = "digits, for a circuit without a front end none" if optional else "digits"
     parser.add_argument(
         "--images",
-        default="digits",
-        metavar="digits|patterns|FOLDER|FILE.nc",
-        help="what is shown; a folder holds one subfolder per class (default: %(default)s)",
+        default=None if optional else "digits",
+        metavar="digits|patterns|FOLDER|FILE.nc" + ("|none" if optional else ""),
+        help=f"what is shown; a folder holds one subfolder per class (default: {default})",
     )
     parser.add_argument(
         "--stimuli",
@@ -118,9 +160,13 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", choices=TARGETS, default="auto", help="how Brian2 runs (default: %(default)s)")
+    _add_target(parser)
     parser.add_argument("--jobs", type=positive, help="simulations at once (default: one per core)")
     _add_seed(parser)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", choices=TARGETS, default="auto", help="how Brian2 runs (default: %(default)s)")
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
@@ -139,13 +185,50 @@ def natural(text: str) -> int:
 
 def positive_ms(text: str) -> float:
     """The time above 0 and below `MAX_MS` that `text` says."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _float(text)
     if not 0.0 < value < MAX_MS:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms above 0 and below {MAX_MS:g}")
     return value
+
+
+def natural_ms(text: str) -> float:
+    """The time from 0 and below `MAX_MS` that `text` says."""
+    value = _float(text)
+    if not 0.0 <= value < MAX_MS:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms from 0 and below {MAX_MS:g}")
+    return value
+
+
+def share(text: str) -> float:
+    """The number above 0 and up to 1 that `text` says."""
+    value = _float(text)
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0 and up to 1")
+    return value
+
+
+def parameter(text: str) -> tuple[str, float | int | str | bool]:
+    """The path of a parameter and its value: ``dt_ms=0.2``, or ``dt=0.2 ms`` with the unit beside the number."""
+    from cortexres.definitions.quantities import any_quantity
+
+    path, equals, value = (part.strip() for part in text.partition("="))
+    if not (path and equals and value):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected PATH=VALUE, as in 'synapses.ampa.tau=2 ms'")
+    quantity = any_quantity(value)
+    if quantity is not None:
+        return f"{path}_{quantity[1]}", quantity[0]
+    try:
+        plain = json.loads(value)
+    except ValueError:
+        return path, value
+    return path, plain if isinstance(plain, bool | int | float) else value
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _number(text: str, *, least: int) -> int:
