@@ -1,6 +1,7 @@
 """Cortical circuits simulated with Brian2, which is loaded when a simulation starts and not before."""
 
 from cortexres.circuits.simulate import simulate, spikes
+from cortexres.definitions import downscaled
 from cortexres.definitions import load_circuit as load
 
-__all__ = ["load", "simulate", "spikes"]
+__all__ = ["downscaled", "load", "simulate", "spikes"]

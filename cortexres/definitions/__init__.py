@@ -16,6 +16,7 @@ from cortexres.definitions.parse_targets import verification_from_toml
 from cortexres.definitions.paths import parameter_paths, parameter_values, with_values
 from cortexres.definitions.population import Population, Start
 from cortexres.definitions.projection import Background, Profile, Projection, Synapse
+from cortexres.definitions.scaling import downscaled, with_dc_background
 from cortexres.definitions.serialise import from_json, to_json
 from cortexres.definitions.targets import Protocol, Target, Verification
 
@@ -35,6 +36,7 @@ __all__ = [
     "Verification",
     "assembly_profile",
     "circuit_from_toml",
+    "downscaled",
     "driven_units",
     "first_units",
     "from_json",
@@ -48,5 +50,6 @@ __all__ = [
     "unit_coordinates",
     "unit_drive",
     "verification_from_toml",
+    "with_dc_background",
     "with_values",
 ]

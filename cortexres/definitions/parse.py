@@ -21,7 +21,7 @@ from cortexres.definitions.reader import Faults, make, plain_fields
 from cortexres.errors import DefinitionError
 
 #: Tables of a file that do not belong to the circuit itself; see `parse_targets` and `circuit_from_toml`.
-_BESIDE = ("variants", "protocols", "targets")
+_BESIDE = ("variants", "protocols", "targets", "target_tables")
 _NESTED = ("populations", "synapses", "projections", "projection_tables", "backgrounds", "drive", *_BESIDE)
 _FILLED = ("probability", "in_degree", "total", "strength")
 

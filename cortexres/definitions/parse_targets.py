@@ -20,7 +20,8 @@ def verification_from_toml(text: str, *, where: str = "the definition") -> Verif
 
     A protocol names its ``kind``, and may name a ``variant`` and that it is ``slow``; its other keys are the
     arguments of the measurement. A target gives the published ``value`` of a ``quantity`` and what counts as
-    reproduced: an absolute ``tolerance``, a ``relative`` one, or the bounds ``low`` and ``high``.
+    reproduced: an absolute ``tolerance``, a ``relative`` one, or the bounds ``low`` and ``high``. One of
+    ``[[target_tables]]`` gives ``values`` of a quantity ``of`` several populations, and the rest once for all.
 
     Raises
     ------
@@ -32,9 +33,11 @@ def verification_from_toml(text: str, *, where: str = "the definition") -> Verif
     named = faults.table(table.get("protocols", {}), "protocols")
     protocols = tuple(_protocol(name, value, faults) for name, value in named.items())
     names = [p.name for p in protocols]
-    targets = tuple(
-        _target(value, names, faults, f"targets[{i}]")
-        for i, value in enumerate(faults.tables(table.get("targets", []), "targets"))
+    single = faults.tables(table.get("targets", []), "targets")
+    tables = faults.tables(table.get("target_tables", []), "target_tables")
+    targets = (
+        *(_target(value, names, faults, f"targets[{i}]") for i, value in enumerate(single)),
+        *(t for i, value in enumerate(tables) for t in _target_table(value, names, faults, f"target_tables[{i}]")),
     )
     if faults:
         raise DefinitionError(f"{where} cannot be used: " + "; ".join(faults))
@@ -84,6 +87,22 @@ def _target(value: object, protocols: list[str], faults: Faults, where: str) -> 
         unit=faults.plain(table.get("unit", "1"), "str", f"{where}.unit"),
         source=faults.plain(table.get("source", ""), "str", f"{where}.source"),
     )
+
+
+def _target_table(value: object, protocols: list[str], faults: Faults, where: str) -> list[Target]:
+    """One target for each population, with its own value and what they share."""
+    table = dict(faults.table(value, where))
+    populations = faults.texts(table.pop("of", []), f"{where}.of")
+    row = faults.matrix([table.pop("values", [])], "", f"{where}.values")
+    quantity = faults.plain(table.pop("quantity", None), "str", f"{where}.quantity")
+    values = row[0] if row else ()
+    if len(values) != len(populations):
+        faults.append(f"{where}.values has {len(values)} entries, expected {len(populations)}, one for each of 'of'")
+        return []
+    return [
+        _target({**table, "quantity": f"{quantity}.{name}", "value": v}, protocols, faults, where)
+        for name, v in zip(populations, values, strict=True)
+    ]
 
 
 def _bounds(table: Mapping[str, Any], value: float, faults: Faults, where: str) -> tuple[float, float]:

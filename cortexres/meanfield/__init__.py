@@ -11,6 +11,7 @@ from cortexres.meanfield.linear_response import (
     response_time_table,
 )
 from cortexres.meanfield.moments import BackgroundInput, MeanField, Moments, NeuronParameters, Pathway
+from cortexres.meanfield.residual_step import iterate, largest_stable_step, total_connectivity
 from cortexres.meanfield.siegert import (
     coloured_noise_shift,
     discrete_time_threshold,
@@ -18,6 +19,7 @@ from cortexres.meanfield.siegert import (
     siegert_gain_sigma,
     siegert_rate,
 )
+from cortexres.meanfield.silencing import silencing
 from cortexres.meanfield.stability import Stability, effective_connectivity, response_times, stability
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "discrete_time_threshold",
     "effective_connectivity",
     "fixed_point",
+    "iterate",
+    "largest_stable_step",
     "linear_response",
     "mean_field",
     "response_time",
@@ -44,5 +48,7 @@ __all__ = [
     "siegert_gain_mean",
     "siegert_gain_sigma",
     "siegert_rate",
+    "silencing",
     "stability",
+    "total_connectivity",
 ]
