@@ -103,8 +103,9 @@ def test_every_number_of_every_circuit_has_a_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_differs_from_its_circuit(name: str) -> None:
-    assert load_circuit(name) != load_circuit(name.split(":", maxsplit=1)[0])
+def test_every_variant_loads_and_changes_numbers_only(name: str) -> None:
+    varied, base = load_circuit(name), load_circuit(name.split(":", maxsplit=1)[0])
+    assert parameter_paths(varied) == parameter_paths(base)
 
 
 def test_unknown_variants_give_the_known_ones() -> None:
