@@ -17,7 +17,7 @@ import xarray as xr
 from cortexres import circuits, demo, io, stimuli, summary
 from cortexres.cli import commands, main
 from cortexres.cli.parser import STIMULI
-from cortexres.definitions import Circuit, list_models
+from cortexres.definitions import Circuit, list_models, load_verification
 from cortexres.errors import ArgumentError
 
 Run = Callable[..., tuple[int, str, str]]
@@ -65,16 +65,20 @@ def files(brain_and_network: tuple[xr.Dataset, xr.Dataset], tmp_path: Path) -> t
 def test_help_and_version(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("demo", "models", "simulate", "record", "compare"))
+    assert all(name in out for name in ("demo", "models", "verify", "simulate", "record", "compare"))
     assert run("--version")[0] == 0
 
 
-def test_models_lists_every_definition_with_its_source(run: Run) -> None:
+def test_models_lists_every_definition_with_its_source_and_targets(run: Run) -> None:
     code, out, _ = run("models")
     assert code == 0
     for model in list_models("circuits"):
         assert model.name in out
         assert model.source in out
+        assert all(variant in out for variant in model.variants)
+        targets = load_verification(model.path).targets
+        assert f"{len(targets)} targets" in out
+        assert all(target.quantity in out for target in targets)
 
 
 def test_record_then_compare_with_a_recording(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -113,16 +117,54 @@ def test_simulate_hands_its_options_on(
     words = "--images patterns --stimuli 6 --trials 3 --duration 60 --seed 4 --target numpy --jobs 1"
     code, out, _ = run("simulate", "ei_assemblies", *words.split())
     assert (code, out.strip()) == (0, "brain.nc")
-    assert seen == {
+    expected = {
         "circuit": "ei_assemblies",
         "stimuli": 6,
         "trials": 3,
         "duration_ms": 60.0,
+        "bin_ms": 5.0,
+        "settle_ms": 150.0,
         "rng": 5,
+        "connectivity_rng": None,
         "target": "numpy",
         "jobs": 1,
     }
+    assert seen == expected
     io.load("brain.nc", kind="brain")
+    words += " --bin 2 --settle 0 --connectivity-seed 7 --out b.nc"
+    assert run("simulate", "ei_assemblies", *words.split())[:2] == (0, "b.nc\n")
+    assert seen == {**expected, "bin_ms": 2.0, "settle_ms": 0.0, "connectivity_rng": 7}
+
+
+def test_simulate_takes_variants_parameters_and_scale(
+    run: Run, brain_and_network: tuple[xr.Dataset, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Circuit, xr.Dataset | None]] = []
+
+    def simulate(circuit: Circuit, stimuli: xr.Dataset | None, **_: object) -> xr.Dataset:
+        seen.append((circuit, stimuli))
+        return brain_and_network[0]
+
+    monkeypatch.setattr(circuits, "simulate", simulate)
+    words = ["--set", "projections.I->E.weight=-0.2 mV", "--set", "populations.E.size=40", "--set", "method=exact"]
+    assert run("simulate", "brunel_2000:B", *words, "--scale", "0.5")[0] == 0
+    circuit, images = seen[0]
+    assert images is None, "a circuit without a front end was shown digits"
+    inhibition = {q.target: q.weight_mV for q in circuit.projections if q.source == "I"}
+    # Variant B has -0.6 mV; weights grow by the root of two with half the synapses.
+    assert inhibition == {"E": pytest.approx(-0.2 * 2**0.5), "I": pytest.approx(-0.6 * 2**0.5)}
+    assert circuit.population("E").size == 20
+    assert circuit.method == "exact"
+    assert run("simulate", "ei_assemblies", "--images", "none")[0] == 0
+    assert seen[1][1] is None
+
+
+def test_simulate_writes_spikes_where_asked(run: Run) -> None:
+    small = ["--set", "populations.*.size=10", "--set", "projections.*.in_degree=5"]
+    options = "--spikes --images patterns --stimuli 1 --trials 1 --duration 20 --settle 5 --target numpy"
+    code, out, error = run("simulate", "ei_assemblies", *small, *options.split())
+    assert (code, out.strip()) == (0, "spikes.nc"), error
+    assert io.load("spikes.nc", kind="spikes").sizes["spike"] > 0
 
 
 def test_a_stimulus_file_gives_its_first_images_or_all(run: Run, tmp_path: Path) -> None:
@@ -211,6 +253,13 @@ def test_provenance_of_strangers_holds_no_circuit(text: str) -> None:
         (["record", "ei_assemblies", "--dt", "3"], ["whole number of blocks"]),
         (["record", "ei_assemblies", "--dt", "1e6"], ["got '1e6'", "below 1e+06"]),
         (["simulate"], ["MODEL"]),
+        (["simulate", "ei_assemblies", "--settle", "-1"], ["got '-1'", "from 0 and below"]),
+        (["simulate", "ei_assemblies", "--scale", "1.5"], ["got '1.5'", "above 0 and up to 1"]),
+        (["simulate", "ei_assemblies", "--set", "dt"], ["got 'dt'", "expected PATH=VALUE"]),
+        (["simulate", "ei_assemblies", "--set", "dt=fast"], ["dt"]),
+        (["simulate", "ei_assemblies", "--set", "populations.X.size=3"], ["no parameter 'populations.X.size'"]),
+        (["simulate", "ei_assemblies:B"], ["no variant 'B'"]),
+        (["verify"], ["MODEL"]),
         ([], ["COMMAND"]),
     ],
 )
@@ -218,7 +267,7 @@ def test_wrong_words_are_named(run: Run, argv: list[str], words: list[str]) -> N
     assert_one_line(run(*argv), *words)
 
 
-@pytest.mark.parametrize("command", [["record"], ["simulate"], ["demo", "--circuit"]])
+@pytest.mark.parametrize("command", [["record"], ["simulate"], ["verify"], ["demo", "--circuit"]])
 def test_unknown_model_gives_the_near_names(run: Run, command: list[str]) -> None:
     assert_one_line(run(*command, "ei_assemblis"), "'ei_assemblis'", "did you mean 'ei_assemblies'?")
 
@@ -253,7 +302,7 @@ def test_folder_without_images(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_bad_definition_is_named(run: Run, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
-    text = list_models("circuits")[0].path.read_text()
+    text = next(model for model in list_models("circuits") if model.name == "ei_assemblies").path.read_text()
     assert old in text
     (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
     assert_one_line(run("record", "mine.toml"), *words)
