@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import xarray as xr
 from cortexres import stimuli
 from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError, SchemaError
-from cortexres.front_ends import KINDS, drive, orientations_deg
+from cortexres.front_ends import KINDS, drive, movie_drive, orientations_deg
 
 GAIN = 12.0
 ORIENTED = FrontEnd(kind="oriented_energy", channels=8, gain_mV=GAIN)
@@ -156,6 +157,43 @@ def test_orientations() -> None:
     np.testing.assert_allclose(orientations_deg(4), [0, 45, 90, 135])
 
 
+@both
+def test_a_rate_has_a_gain_of_its_own(front_end: FrontEnd, all_digits: xr.Dataset) -> None:
+    some = all_digits.isel(stimulus=slice(5))
+    given = drive(some, replace(front_end, gain_mV=0.0, gain_Hz=30.0), units="Hz")
+    assert given.attrs["units"] == "Hz"
+    assert given.attrs["long_name"] == "rate"
+    np.testing.assert_allclose(given, drive(some, front_end) * 30.0 / GAIN)
+
+
+@both
+def test_every_frame_of_a_movie_is_read_alone(front_end: FrontEnd, all_digits: xr.Dataset) -> None:
+    some = all_digits.isel(stimulus=slice(6))
+    frames = [some["image"].values, some["image"].values[:, ::-1], np.zeros((6, 8, 8))]
+    movie = xr.Dataset(
+        {"image": (("stimulus", "y", "x", "frame"), np.stack(frames, axis=-1), {"frame_ms": 40})},
+        {"stimulus": some["stimulus"], "label": some["label"]},
+    )
+    given = movie_drive(movie, front_end)
+    assert given.dims == ("stimulus", "frame", "channel")
+    assert given.attrs["frame_ms"] == 40.0
+    assert given["label"].equals(some["label"])
+    for k, frame in enumerate(frames):
+        np.testing.assert_allclose(given[:, k], drive(dataset(frame), front_end), rtol=1e-9, atol=1e-12)
+    named = movie.assign_coords(frame_ms=25.0)  # a coordinate goes before the attribute
+    assert movie_drive(named, front_end).attrs["frame_ms"] == 25.0
+    still = movie_drive(some, front_end)
+    np.testing.assert_allclose(still[:, 0], drive(some, front_end))
+
+
+@pytest.mark.parametrize("width", [None, 0.0, -1.0, np.inf, "10 ms"])
+def test_a_movie_needs_the_duration_of_its_frames(width: object, all_digits: xr.Dataset) -> None:
+    movie = all_digits.isel(stimulus=slice(2)).expand_dims(frame=2, axis=-1)
+    movie["image"].attrs["frame_ms"] = width
+    with pytest.raises(ArgumentError, match=r"duration of a frame is .*, expected one number above 0; set stimuli\["):
+        movie_drive(movie, ORIENTED)
+
+
 def test_what_cannot_be_driven() -> None:
     one = stimuli.patterns(1, rng=0)
     with pytest.raises(
@@ -168,6 +206,10 @@ def test_what_cannot_be_driven() -> None:
     for front_end in (ORIENTED, RANDOM):
         with pytest.raises(ArgumentError, match=r"the stimuli move .* stimuli\.isel\(frame=0\)"):
             drive(movie, front_end)
+    with pytest.raises(ArgumentError, match="units are 'pA', and a front end gives mV or Hz; make drives with"):
+        drive(one, ORIENTED, units="pA")
+    with pytest.raises(ArgumentError, match="the stimuli are drives already, and a front end takes images"):
+        drive(stimuli.steps([1.0]), ORIENTED)
     with pytest.raises(ArgumentError, match="images are 3 x 9 pixels, expected at least 4 x 4"):
         drive(dataset(np.zeros((1, 3, 9))), ORIENTED)
     with pytest.raises(SchemaError, match=r"expected 0\.\.1"):
