@@ -12,7 +12,8 @@ from cortexres.circuits import engines, standalone
 from cortexres.circuits.binning import Bins
 from cortexres.circuits.components import current_paths, synaptic_currents
 from cortexres.circuits.connectivity import draw, mean_out_degree
-from cortexres.circuits.runs import Spikes, Timing, child_seed
+from cortexres.circuits.runs import Run, Spikes, Timing, child_seed
+from cortexres.circuits.structure import Structure, structure
 from cortexres.definitions import Circuit, Profile, assembly_profile
 from cortexres.errors import ArgumentError, SchemaError, SimulationError
 
@@ -30,6 +31,12 @@ def quiet(circuit: Circuit, mean_input_mV: float) -> Circuit:
     """The circuit without noise and synapses, with the same constant input to all cells."""
     populations = tuple(replace(p, noise_mV=0.0, mean_input_mV=mean_input_mV) for p in circuit.populations)
     return replace(circuit, populations=populations, projections=())
+
+
+def small_structure(circuit: Circuit) -> Structure:
+    """What `numpy_run` and `compiled_run` compile by default."""
+    run = Run(0, 0, np.random.SeedSequence(0), np.zeros((1, 8)))
+    return structure(circuit, draw(circuit, np.random.SeedSequence(0)), [run], Timing(10.0, 20.0))
 
 
 @pytest.fixture(scope="module")
@@ -144,30 +151,37 @@ def test_currents_from_spikes_equal_the_recorded_ones(small: Circuit) -> None:
     import brian2
     from brian2 import StateMonitor, ms, mV
 
+    from cortexres.circuits import parameters, runtime
     from cortexres.circuits.build import build
 
     connections = draw(small, np.random.SeedSequence(2))
+    run = Run(0, 0, np.random.SeedSequence(1), np.zeros((1, 8)))
+    timing = Timing(5.0, 25.0)
+    made = structure(small, connections, [run], timing)
     before = brian2.prefs.codegen.target
     brian2.prefs.codegen.target = "numpy"
     try:
         brian2.seed(3)
-        built = build(small, connections, onset_ms=5.0)
-        recorders = {n: StateMonitor(g, ["I_excitatory", "I_inhibitory"], record=True) for n, g in built.groups.items()}
-        for recorder in recorders.values():
+        built = build(made, parameters.synapse_pairs(made, connections), {})
+        runtime._set(built, parameters.circuit_values(made, small, timing))
+        recorders = [StateMonitor(g, ["I_0", "I_1"], record=True) for g in built.groups]
+        for recorder in recorders:
             built.network.add(recorder)
-        for group in built.groups.values():
+        for group in built.groups:
             group.v = 19 * mV
         built.network.run(30 * ms, namespace={})
     finally:
         brian2.prefs.codegen.target = before
+    monitors = dict(zip("EI", built.monitors, strict=True))
     spikes = Spikes(
-        cell={n: np.array(m.i[:]) for n, m in built.monitors.items()},
-        step={n: np.rint(np.array(m.t / ms) / 0.1).astype(int) for n, m in built.monitors.items()},
+        cell={n: np.array(m.i[:]) for n, m in monitors.items()},
+        step={n: np.rint(np.array(m.t / ms) / 0.1).astype(int) for n, m in monitors.items()},
     )
     assert min(len(c) for c in spikes.cell.values()) > 20
     found = synaptic_currents(current_paths(small, connections), spikes, n_units=16, n_steps=300, dt_ms=0.1)
-    for kind, name in enumerate(("I_excitatory", "I_inhibitory")):
-        recorded = [np.asarray(getattr(r, name) / mV).reshape(8, -1, 300).mean(axis=1) for r in recorders.values()]
+    assert not found[0].any(), "nothing here is feedforward"
+    for kind, name in ((1, "I_0"), (2, "I_1")):
+        recorded = [np.asarray(getattr(r, name) / mV).reshape(8, -1, 300).mean(axis=1) for r in recorders]
         np.testing.assert_allclose(found[kind].T, np.concatenate(recorded), atol=1e-9)
 
 
@@ -178,10 +192,10 @@ def test_one_spike_arrives_after_the_delay_with_the_right_area(small: Circuit) -
     one = Spikes(cell={"E": np.array([0]), "I": nothing}, step={"E": np.array([100]), "I": nothing})
     paths = current_paths(small, connections)
     current = synaptic_currents(paths, one, n_units=16, n_steps=3000, dt_ms=0.1)
-    assert (current[0, :111] == 0).all()
-    assert (current[1] == 0).all()
+    assert (current[:, :111] == 0).all()
+    assert (current[2] == 0).all()
     degree = mean_out_degree(connections[0], small.populations[0], small.populations[0])[0]
-    np.testing.assert_allclose(current[0, :, :8].sum(axis=0) * 0.1, 0.1 * 20.0 * degree, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(current[1, :, :8].sum(axis=0) * 0.1, 0.1 * 20.0 * degree, rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -234,11 +248,12 @@ def test_a_binary_that_leaves_no_results_is_an_error(
     small: Circuit, images: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled_run(small, images)
-    place = standalone.compiled(small, Timing(10.0, 20.0))
+    place = standalone.compiled(small_structure(small), small.name)
     monkeypatch.setattr(standalone, "compiled", lambda *_: fake)
     fake = place.parent / "fake"
     fake.mkdir()
     (fake / "layout.json").write_text((place / "layout.json").read_text())
+    (fake / "static_arrays").mkdir()
     (fake / "main").write_text("#!/bin/sh\necho Error writing output file >&2\nexit 0\n")
     (fake / "main").chmod(0o755)
     with pytest.raises(SimulationError, match="exited 0 without results: Error writing output file"):
@@ -251,7 +266,7 @@ def test_a_failed_compilation_says_why(small: Circuit, monkeypatch: pytest.Monke
     with pytest.raises(
         SimulationError, match="compiling circuit 'small' failed: nothing was said; check that a C\\+\\+"
     ):
-        standalone.compiled(small, Timing(1.0, 1.0))
+        standalone.compiled(small_structure(small), small.name)
 
 
 def test_without_a_compiler_auto_is_numpy_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

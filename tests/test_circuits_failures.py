@@ -15,6 +15,7 @@ import pytest
 from cortexres.circuits import engines, runtime, standalone
 from cortexres.circuits.connectivity import draw
 from cortexres.circuits.runs import Run, Timing
+from cortexres.circuits.structure import structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
 
@@ -23,7 +24,7 @@ TIMING = Timing(1.0, 2.0)
 
 @pytest.fixture
 def run(tiny_circuit: Circuit) -> Run:
-    return Run(0, 0, np.random.SeedSequence(0), np.zeros(8))
+    return Run(0, 0, np.random.SeedSequence(0), np.zeros((1, 8)))
 
 
 def results(folder: Path, *, cells: int, times: int, counted: int) -> tuple[Path, dict[str, object]]:
@@ -31,7 +32,7 @@ def results(folder: Path, *, cells: int, times: int, counted: int) -> tuple[Path
     np.zeros(cells, dtype=np.int32).tofile(folder / "i")
     np.zeros(times).tofile(folder / "t")
     np.array([counted], dtype=np.int32).tofile(folder / "N")
-    return folder, {"spikes": {"E": {"i": "i", "t": "t", "N": "N"}}}
+    return folder, {"spikes": [{"i": "i", "t": "t", "N": "N"}] * 2}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_cache_that_cannot_be_made_names_the_variable(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CORTEXRES_CACHE", str(tmp_path / "file"))
     with pytest.raises(SimulationError, match=r"cannot make the build cache .*name another in CORTEXRES_CACHE"):
-        standalone.compiled(tiny_circuit, TIMING)
+        standalone.compiled(structure(tiny_circuit, draw(tiny_circuit, np.random.SeedSequence(0)), [], TIMING), "tiny")
 
 
 def test_an_account_without_a_home_still_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +77,11 @@ def test_a_build_that_something_half_removed_is_replaced(tmp_path: Path) -> None
     place.mkdir()
     (place / "layout.json").write_text("{}")  # main is gone
     (folder / "code").mkdir(parents=True)
-    for name in ("main", "layout.json"):
-        (folder / "code" / name).write_text(json.dumps("new"))
+    (folder / "code" / "static_arrays").mkdir()
+    (folder / "code" / "main").write_text("new")
+    (folder / "code" / "layout.json").write_text(json.dumps({"synapses": []}))
     standalone._keep(folder, place)
-    assert (place / "main").read_text() == json.dumps("new")
+    assert (place / "main").read_text() == "new"
 
 
 def test_what_brian2_raises_becomes_one_line(tiny_circuit: Circuit, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,14 @@ class Bins:
         """Bin centres in ms, from stimulus onset."""
         return np.asarray((np.arange(self.count) + 0.5) * self.bin_ms, dtype=np.float64)
 
-    def average(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean over each bin of an array (..., step, unit) that covers the whole run: (..., bin, unit)."""
-        after = steps[..., self.first_step :, :]
-        shape = (*after.shape[:-2], self.count, self.steps_per_bin, after.shape[-1])
+    def average(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean over each bin of an array (..., row, unit) that covers the whole run: (..., bin, unit).
+
+        A row is a step, or a sample of every so many steps, which bins and settling time are made of.
+        """
+        every = self.n_steps // rows.shape[-2]
+        after = rows[..., self.first_step // every :, :]
+        shape = (*after.shape[:-2], self.count, self.steps_per_bin // every, after.shape[-1])
         averaged: NDArray[np.float64] = after.reshape(shape).mean(axis=-2)
         return averaged
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cortexres.circuits import standalone
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.runs import Run, Spikes, Timing
+from cortexres.circuits.runs import Activity, Run, Timing
 from cortexres.definitions import Circuit
 from cortexres.errors import ArgumentError
 
@@ -63,8 +63,8 @@ def run_all(
     *,
     target: str,
     jobs: int,
-) -> Iterator[tuple[Run, Spikes]]:
-    """Each run with its spikes, in order, by the engine `target` (see `choose`)."""
+) -> Iterator[tuple[Run, Activity]]:
+    """Each run with its activity, in order, by the engine `target` (see `choose`)."""
     if target == "cpp_standalone":
         return standalone.run_all(circuit, connections, runs, timing, jobs=jobs)
     from cortexres.circuits import runtime  # loads brian2, which a compiled run never needs in this process

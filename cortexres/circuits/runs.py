@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cortexres.definitions import Circuit
+from cortexres.definitions import Circuit, Population
+from cortexres.definitions.models import NEURONS
+
+#: Recorded spikes of one population: cells inside it, and steps of the clock from the start of settling.
+Recording = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Run(NamedTuple):
-    """One trial of one stimulus; `drive_mV` holds the mean input of each assembly of the driven population."""
+    """One trial of one stimulus.
+
+    Attributes
+    ----------
+    stimulus, trial : int
+        Which.
+    seed : SeedSequence
+        Of all that is random in the run.
+    drive : array (frame, channel)
+        What the stimulus adds to each assembly of the driven populations, in the unit of the circuit's drive, from
+        onset on; one frame is a constant step, the last of several holds.
+    frame_ms : float
+        How long a frame lasts; without meaning for one frame.
+    replay : dict of str to (cell, step)
+        What populations of the model ``"replay"`` fire.
+    """
 
     stimulus: int
     trial: int
     seed: np.random.SeedSequence
-    drive_mV: NDArray[np.float64]
+    drive: NDArray[np.float64]
+    frame_ms: float = 0.0
+    replay: Mapping[str, Recording] = MappingProxyType({})
 
 
 class Spikes(NamedTuple):
@@ -26,11 +49,28 @@ class Spikes(NamedTuple):
     step: dict[str, NDArray[np.int64]]
 
 
+class Activity(NamedTuple):
+    """What one run left.
+
+    Attributes
+    ----------
+    spikes : Spikes
+        Of all populations, Poisson sources and replayed ones among them.
+    recorded : dict of str to array (sample, `unit`), or None
+        Input components through conductances in mV, by name, sampled every `Timing.sample_ms` from the start of
+        settling; a sample is the state at the start of its step. None where the circuit has no conductances.
+    """
+
+    spikes: Spikes
+    recorded: dict[str, NDArray[np.float64]] | None = None
+
+
 class Timing(NamedTuple):
-    """How long a run settles before the stimulus and lasts after it, in ms."""
+    """How long a run settles before the stimulus and lasts after it, and how often conductances are sampled, in ms."""
 
     settle_ms: float
     duration_ms: float
+    sample_ms: float = 1.0
 
     @property
     def total_ms(self) -> float:
@@ -48,20 +88,40 @@ def noise_seed(run: Run) -> int:
     return int(run.seed.generate_state(1)[0] >> 1)
 
 
-def cell_drive(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
-    """The stimulus input of every cell in volt, by population; zero where the population is not driven."""
-    return {
-        p.name: np.repeat(run.drive_mV, p.size) * 1e-3
-        if circuit.drive is not None and p.name in circuit.drive.targets
-        else np.zeros(p.size * p.assemblies)
-        for p in circuit.populations
-    }
+def drive_scale(circuit: Circuit) -> float:
+    """The factor from the unit of the circuit's drive to volt or hertz."""
+    return 1e-3 if circuit.drive is not None and circuit.drive.onto == "mean_input" else 1.0
+
+
+def cell_drive(circuit: Circuit, population: Population, run: Run) -> NDArray[np.float64]:
+    """The constant stimulus of every cell of a driven population, in volt or hertz."""
+    return np.repeat(run.drive[0], population.size) * drive_scale(circuit)
 
 
 def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
-    """Membrane potentials in volt at the start of the settling time, uniform between reset and threshold."""
+    """Membrane potentials in volt at the start of the settling time, by population of cells that have one."""
     rng = np.random.default_rng(child_seed(run.seed, 0))
-    return {
-        p.name: rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.size * p.assemblies) * 1e-3
-        for p in circuit.populations
-    }
+    potentials = {}
+    for p in circuit.populations:
+        if NEURONS[p.neuron].kind != "spiking":
+            continue
+        if p.start.kind == "normal":
+            drawn = rng.normal(p.start.mean_mV, p.start.sd_mV, p.cells)
+        else:
+            drawn = rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.cells)
+        potentials[p.name] = drawn * 1e-3
+    return potentials
+
+
+def first_conductances(circuit: Circuit, run: Run) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Conductances in siemens at the start, by population and synapse, where the synapse says so; normal, cut at 0."""
+    rng = np.random.default_rng(child_seed(run.seed, 1))
+    conductances = {}
+    for p in circuit.populations:
+        reached = {q.synapse for q in circuit.projections if q.target == p.name}
+        reached |= {b.synapse for b in circuit.backgrounds if b.target == p.name}
+        for s in circuit.synapses:
+            if s.name in reached and (s.start_mean_nS or s.start_sd_nS):
+                drawn = np.maximum(rng.normal(s.start_mean_nS, s.start_sd_nS, p.cells), 0.0)
+                conductances[p.name, s.name] = drawn * 1e-9
+    return conductances

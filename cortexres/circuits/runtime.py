@@ -9,47 +9,79 @@ from contextlib import contextmanager
 from types import FrameType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cortexres.circuits.brian import brian2
-from cortexres.circuits.build import build
+from cortexres.circuits.build import Built, build
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.runs import Run, Spikes, Timing, cell_drive, first_potentials, noise_seed
+from cortexres.circuits.parameters import (
+    Values,
+    circuit_values,
+    frame_values,
+    run_values,
+    synapse_pairs,
+    synapse_values,
+)
+from cortexres.circuits.runs import Activity, Run, Spikes, Timing, noise_seed
+from cortexres.circuits.samples import unit_samples
+from cortexres.circuits.structure import Structure, structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
 
 
 def run_all(
     circuit: Circuit, connections: list[Connections], runs: list[Run], timing: Timing, *, target: str
-) -> Iterator[tuple[Run, Spikes]]:
-    """Each run with its spikes, one after the other.
+) -> Iterator[tuple[Run, Activity]]:
+    """Each run with its activity, one after the other.
 
     A network is built anew for each run: Brian2 2.9 does not restore spikes that are on their way.
     """
+    made = structure(circuit, connections, runs, timing)
     for run in runs:
         with _codegen_target(target), _own_seed(noise_seed(run)), _interrupt_is_kept():
             try:
-                spikes = _run_one(circuit, connections, run, timing)
+                activity = _run_one(made, circuit, connections, run, timing)
             except Exception as error:  # Brian2 raises what its code generation, numpy or a compiler raises
                 said = (str(error).strip() or type(error).__name__).splitlines()[-1]
                 raise SimulationError(
                     f"a run of circuit {circuit.name!r} with target {target!r} failed: {said[:300]}; "
                     "check the target's needs (cython: a C++ compiler), or choose target='numpy'"
                 ) from error
-        yield run, spikes
+        yield run, activity
 
 
-def _run_one(circuit: Circuit, connections: list[Connections], run: Run, timing: Timing) -> Spikes:
-    built = build(circuit, connections, onset_ms=timing.settle_ms)
-    drive, potentials = cell_drive(circuit, run), first_potentials(circuit, run)
-    for name, group in built.groups.items():
-        group.x = drive[name] * brian2.volt
-        group.v = potentials[name] * brian2.volt
-    built.network.run(timing.total_ms * brian2.ms, namespace={})
-    dt = circuit.dt_ms * 1e-3
-    return Spikes(
-        cell={n: np.asarray(m.i[:], dtype=np.int64) for n, m in built.monitors.items()},
-        step={n: np.rint(np.asarray(m.t[:] / brian2.second) / dt).astype(np.int64) for n, m in built.monitors.items()},
+def _run_one(
+    made: Structure, circuit: Circuit, connections: list[Connections], run: Run, timing: Timing
+) -> Activity:
+    built = build(made, synapse_pairs(made, connections), frame_values(made, circuit, run))
+    _set(built, circuit_values(made, circuit, timing) | synapse_values(made, connections))
+    _set(built, run_values(made, circuit, run))
+    built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
+    dt, names = circuit.dt_ms * 1e-3, [p.name for p in circuit.populations]
+    monitors = dict(zip(names, built.monitors, strict=True))
+    spikes = Spikes(
+        cell={n: np.asarray(m.i[:], dtype=np.int64) for n, m in monitors.items()},
+        step={n: np.rint(np.asarray(m.t[:] / brian2.second) / dt).astype(np.int64) for n, m in monitors.items()},
     )
+    return Activity(spikes, _samples(made, built))
+
+
+def _set(built: Built, values: Values) -> None:
+    """Set Brian2's variables by the names that a standalone binary takes on its command line."""
+    objects = {part.name: part for part in built.network.objects}
+    for name, value in values.items():
+        owner, variable = name.split(".")
+        # A delay belongs to the pathway of the synapses, which standalone mode calls by the name of the synapses.
+        part = objects[owner].pre if variable == "delay" else objects[owner]
+        part.variables[variable].set_value(value)
+
+
+def _samples(made: Structure, built: Built) -> dict[str, NDArray[np.float64]] | None:
+    found = {
+        k: {name: np.asarray(getattr(monitor, f"{name}_")).T for name in made.cells[k].recorded}
+        for k, monitor in built.samples.items()
+    }
+    return unit_samples(made, found) if found else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One standalone build, many runs of its binary: every stimulus, trial, seed and draw of the synapses.
+"""One standalone build, many runs of its binary: every stimulus, trial, seed, draw of the synapses and other number.
 
 The binary is kept in the user's cache under a hash of everything that is compiled in, so that a second demo starts at
 once. A binary can exit 0 without having written its results, so the files are what counts.
@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import pickle
 import platform
 import shutil
 import subprocess
@@ -18,39 +19,54 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import cortexres
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.runs import Run, Spikes, Timing, cell_drive, first_potentials, noise_seed
-from cortexres.definitions import Circuit, to_json
+from cortexres.circuits.parameters import (
+    Values,
+    circuit_values,
+    frame_values,
+    run_values,
+    synapse_pairs,
+    synapse_values,
+)
+from cortexres.circuits.runs import Activity, Run, Spikes, Timing, noise_seed
+from cortexres.circuits.samples import unit_samples
+from cortexres.circuits.structure import Structure, structure
+from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
+
+#: Files whose text decides what is compiled.
+_COMPILED_FROM = (
+    "backgrounds", "brian", "build", "gating", "neurons", "recorded", "standalone_build", "structure", "synapses",
+)
 
 
 def run_all(
     circuit: Circuit, connections: list[Connections], runs: list[Run], timing: Timing, *, jobs: int
-) -> Iterator[tuple[Run, Spikes]]:
-    """Each run with its spikes, in order, `jobs` binaries at a time.
+) -> Iterator[tuple[Run, Activity]]:
+    """Each run with its activity, in order, `jobs` binaries at a time.
 
     Raises
     ------
     SimulationError
         If the circuit does not compile, or a binary fails or leaves no results.
     """
-    binary = compiled(circuit, timing)
-    layout = json.loads((binary / "layout.json").read_text(encoding="utf-8"))
+    made = structure(circuit, connections, runs, timing)
+    binary = compiled(made, circuit.name)
     with tempfile.TemporaryDirectory(prefix="cortexres-runs-") as folder:
-        work = Path(folder)
-        _write_synapses(work / "static_arrays", connections, layout)
+        work = _Work(Path(folder), binary, made, circuit)
+        work.prepare(connections, timing)
         pool = ThreadPoolExecutor(jobs)
-        waiting: deque[tuple[Run, Future[Spikes]]] = deque()
+        waiting: deque[tuple[Run, Future[Activity]]] = deque()
         try:
             for run in runs:
-                waiting.append((run, pool.submit(_run_one, circuit, binary / "main", layout, work, run)))
+                waiting.append((run, pool.submit(work.carry_out, run)))
                 if len(waiting) > 2 * jobs:  # the spikes of all runs at once would fill the memory
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -61,16 +77,15 @@ def run_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def compiled(circuit: Circuit, timing: Timing) -> Path:
-    """The folder of the compiled binary of `circuit`, built now unless the cache has it.
+def compiled(made: Structure, name: str) -> Path:
+    """The folder of the compiled binary of a structure, built now unless the cache has it.
 
     Raises
     ------
     SimulationError
-        If it does not compile, with the last line of what the compiler said.
+        If it does not compile, with the last line of what the compiler said about the circuit `name`.
     """
-    circuit = _without_drive(circuit)
-    place = _cache() / _key(circuit, timing)
+    place = _cache() / _key(made)
     if _complete(place):
         return place
     try:
@@ -80,36 +95,29 @@ def compiled(circuit: Circuit, timing: Timing) -> Path:
             f"cannot make the build cache {place.parent}: {error.strerror}; name another in CORTEXRES_CACHE"
         ) from error
     with tempfile.TemporaryDirectory(prefix="build-", dir=place.parent) as folder:
-        _compile_in_child(circuit, timing, Path(folder))
+        _compile_in_child(made, name, Path(folder))
         _keep(Path(folder), place)
     return place
 
 
-def _compile_in_child(circuit: Circuit, timing: Timing, folder: Path) -> None:
+def _compile_in_child(made: Structure, name: str, folder: Path) -> None:
     code, empty = folder / "code", folder / "empty"
     empty.mkdir()
-    request = {
-        "circuit": to_json(circuit),
-        "folder": str(code),
-        "settle_ms": timing.settle_ms,
-        "total_ms": timing.total_ms,
-    }
     # The child must find this package where it is, also when it is used from a checkout without being installed.
     root = str(Path(cortexres.__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     child = subprocess.run(
-        [sys.executable, "-m", "cortexres.circuits.standalone_build"],
-        input=json.dumps(request),
+        [sys.executable, "-m", "cortexres.circuits.standalone_build", str(code)],
+        input=pickle.dumps(made),
         capture_output=True,
-        text=True,
         cwd=empty,
         env={**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"},
         check=False,
     )
     if child.returncode != 0 or not (code / "layout.json").exists():
-        said = (child.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        said = (child.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
         raise SimulationError(
-            f"compiling circuit {circuit.name!r} failed: {said[:300]}; "
+            f"compiling circuit {name!r} failed: {said[:300]}; "
             "check that a C++ compiler and make work, or choose target='numpy'"
         )
 
@@ -118,7 +126,11 @@ def _keep(folder: Path, place: Path) -> None:
     """Move what a run needs into the cache, the rest goes; another process may have been faster."""
     kept = folder / "kept"
     kept.mkdir()
-    for name in ("main", "layout.json"):
+    layout = json.loads((folder / "code" / "layout.json").read_text(encoding="utf-8"))
+    for files in layout["synapses"]:  # each simulation writes its own
+        for name in files.values():
+            (folder / "code" / "static_arrays" / name).unlink()
+    for name in ("main", "layout.json", "static_arrays"):
         shutil.move(folder / "code" / name, kept / name)
     if place.exists() and not _complete(place):  # something cleaned the cache, but not all of it
         shutil.rmtree(place, ignore_errors=True)
@@ -133,35 +145,67 @@ def _complete(place: Path) -> bool:
     return (place / "layout.json").exists() and (place / "main").exists()
 
 
-def _run_one(circuit: Circuit, binary: Path, layout: dict[str, Any], work: Path, run: Run) -> Spikes:
-    with tempfile.TemporaryDirectory(prefix="run-", dir=work) as folder:
-        results = Path(folder)
-        values = {"x": cell_drive(circuit, run), "v": first_potentials(circuit, run)}
-        arguments = []
-        for variable, by_population in values.items():
-            for population, array in by_population.items():
-                path = results / f"in_{population}_{variable}.dat"
-                array.tofile(path)
-                arguments.append(f"{layout['groups'][population]}.{variable}={path}")
-        done = subprocess.run(
-            [str(binary), "--results_dir", f"{results}{os.sep}", *arguments],
-            cwd=work,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run))},
-            check=False,
-        )
-        return _read_spikes(circuit, results, layout, done)
+class _Work:
+    """The runs of one binary in a folder of their own."""
+
+    def __init__(self, folder: Path, binary: Path, made: Structure, circuit: Circuit) -> None:
+        self.folder, self.binary, self.made, self.circuit = folder, binary / "main", made, circuit
+        self.layout = json.loads((binary / "layout.json").read_text(encoding="utf-8"))
+        self.arguments: list[str] = []
+        shutil.copytree(binary / "static_arrays", folder / "static_arrays")
+
+    def prepare(self, connections: list[Connections], timing: Timing) -> None:
+        """Write what all runs share: synapses, and the numbers of the circuit."""
+        for files, (source, target) in zip(self.layout["synapses"], synapse_pairs(self.made, connections), strict=True):
+            if files:
+                source.tofile(self.folder / "static_arrays" / files["sources"])
+                target.tofile(self.folder / "static_arrays" / files["targets"])
+        values = circuit_values(self.made, self.circuit, timing) | synapse_values(self.made, connections)
+        self.arguments = _arguments(values, self.folder)
+
+    def carry_out(self, run: Run) -> Activity:
+        """One run, in a folder that is removed when its results are read."""
+        with tempfile.TemporaryDirectory(prefix="run-", dir=self.folder) as folder:
+            results = Path(folder)
+            frames: Values = {
+                f"frames_{k}.values": v for k, v in frame_values(self.made, self.circuit, run).items()
+            }
+            own = _arguments(run_values(self.made, self.circuit, run) | frames, results)
+            done = subprocess.run(
+                [str(self.binary), "--results_dir", f"{results}{os.sep}", *self.arguments, *own],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run))},
+                check=False,
+            )
+            spikes = _read_spikes(self.circuit, results, self.layout, done)
+            return Activity(spikes, _read_samples(self.made, results, self.layout))
+
+
+def _arguments(values: Values, folder: Path) -> list[str]:
+    """Arguments of a binary that set its variables: numbers as text, arrays as files in `folder`."""
+    arguments = []
+    for name, value in values.items():
+        if isinstance(value, float):
+            arguments.append(f"{name}={value!r}")
+        else:
+            path = folder / f"in_{name}.dat"
+            value.tofile(path)
+            arguments.append(f"{name}={path}")
+    return arguments
 
 
 def _read_spikes(
     circuit: Circuit, results: Path, layout: dict[str, Any], done: subprocess.CompletedProcess[str]
 ) -> Spikes:
     cell, step = {}, {}
-    for population, files in layout["spikes"].items():
+    for population, files in zip(circuit.populations, layout["spikes"], strict=True):
         paths = [results / files["i"], results / files["t"]]
-        if done.returncode != 0 or not all(p.exists() for p in paths):
-            said = (done.stderr or done.stdout).strip().splitlines() or ["nothing was said"]
+        # What cannot be set from the command line, or read from a file, is only complained of.
+        complaint = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line or "ould not" in line]
+        if done.returncode != 0 or complaint or not all(p.exists() for p in paths):
+            said = complaint or (done.stderr or done.stdout).strip().splitlines() or ["nothing was said"]
             raise SimulationError(
                 f"a run of circuit {circuit.name!r} exited {done.returncode} without results: {said[-1][:200]}; "
                 "check free disk space, or choose target='numpy'"
@@ -171,9 +215,10 @@ def _read_spikes(
                 f"a run of circuit {circuit.name!r} wrote half its spikes ({paths[0].stat().st_size} bytes of cells, "
                 f"{paths[1].stat().st_size} of times); check free disk space"
             )
-        cell[population] = np.fromfile(paths[0], dtype=np.int32).astype(np.int64)
-        step[population] = np.rint(np.fromfile(paths[1]) / (circuit.dt_ms * 1e-3)).astype(np.int64)
-        _check_count(circuit, results / files["N"], len(cell[population]))
+        name = population.name
+        cell[name] = np.fromfile(paths[0], dtype=np.int32).astype(np.int64)
+        step[name] = np.rint(np.fromfile(paths[1]) / (circuit.dt_ms * 1e-3)).astype(np.int64)
+        _check_count(circuit, results / files["N"], len(cell[name]))
     return Spikes(cell, step)
 
 
@@ -186,31 +231,21 @@ def _check_count(circuit: Circuit, path: Path, found: int) -> None:
         )
 
 
-def _write_synapses(folder: Path, connections: list[Connections], layout: dict[str, Any]) -> None:
-    folder.mkdir()
-    for files, made in zip(layout["synapses"], connections, strict=True):
-        made.source.tofile(folder / files["sources"])
-        made.target.tofile(folder / files["targets"])
+def _read_samples(made: Structure, results: Path, layout: dict[str, Any]) -> dict[str, NDArray[np.float64]] | None:
+    count = -(-made.steps // made.sample_steps)
+    found = {}
+    for k, files in layout["samples"].items():
+        shape = (count, made.cells[int(k)].assemblies)
+        found[int(k)] = {name: np.fromfile(results / file).reshape(shape) for name, file in files.items()}
+    return unit_samples(made, found) if found else None
 
 
-def _without_drive(circuit: Circuit) -> Circuit:
-    """The gain of the front end arrives with each run: it is not compiled in, and must not force a new build."""
-    if circuit.drive is None or circuit.drive.front_end is None:
-        return circuit
-    front_end = replace(circuit.drive.front_end, gain_mV=0.0, seed=0)
-    return replace(circuit, drive=replace(circuit.drive, front_end=front_end))
-
-
-def _key(circuit: Circuit, timing: Timing) -> str:
+def _key(made: Structure) -> str:
     versions = [importlib.metadata.version(p) for p in ("brian2", "numpy")]
-    source = "".join(
-        (Path(__file__).parent / f"{m}.py").read_text(encoding="utf-8")
-        for m in ("brian", "neurons", "synapses", "build", "standalone_build")
-    )
+    source = "".join((Path(__file__).parent / f"{m}.py").read_text(encoding="utf-8") for m in _COMPILED_FROM)
     # Brian2 compiles for the processor at hand, and a home folder may be shared by several machines.
     machine = [platform.node(), platform.machine(), sys.version, *(os.environ.get(v, "") for v in ("CXX", "CXXFLAGS"))]
-    text = json.dumps([to_json(circuit), timing, versions, machine, source])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([repr(made), versions, machine, source]).encode()).hexdigest()[:32]
 
 
 def _cache() -> Path:

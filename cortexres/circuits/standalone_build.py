@@ -1,4 +1,4 @@
-"""Compile a circuit to a standalone C++ binary; run as a module in a process of its own.
+"""Compile a structure to a standalone C++ binary; run as a module in a process of its own.
 
 Brian2's standalone device is a global of the process, so a build happens in a child that ends afterwards. The working
 directory is empty, because Brian2 evaluates a file `brian_preferences` it finds there.
@@ -7,15 +7,17 @@ directory is empty, because Brian2 evaluates a file `brian_preferences` it finds
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cortexres.circuits.brian import brian2
-from cortexres.circuits.build import build, group_name
-from cortexres.circuits.connectivity import draw
-from cortexres.definitions import Circuit, from_json
+from cortexres.circuits.build import build
+from cortexres.circuits.structure import Structure
 
 # A reused binary would replay the seed it was compiled with; this line takes it from the environment instead.
 _SEED_FROM_ENVIRONMENT = """
@@ -28,27 +30,28 @@ _SEED_FROM_ENVIRONMENT = """
 """
 
 
-def compile_circuit(circuit: Circuit, folder: Path, *, settle_ms: float, total_ms: float) -> None:
+def compile_structure(made: Structure, folder: Path) -> None:
     """Write the binary `main` and `layout.json` (which file holds what) into `folder`."""
     brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
+    # Brian2 would start a compiler for every file at once, which takes more memory than many machines have.
+    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
     # Any synapses of the right number will do: each run is given its own.
-    connections = draw(circuit, np.random.SeedSequence(0))
-    built = build(circuit, connections, onset_ms=settle_ms)
-    for group in built.groups.values():  # makes both variables settable from the command line
-        group.x = 0 * brian2.volt
-        group.v = 0 * brian2.volt
+    nowhere = [(np.zeros(w.synapses, dtype=np.int32),) * 2 for w in made.wires]
+    built = build(made, nowhere, {})
     brian2.device.insert_code("before_network_run", _SEED_FROM_ENVIRONMENT)
-    built.network.run(total_ms * brian2.ms, namespace={})
+    brian2.device.apply_run_args()  # before the run begins: delays are read when it does
+    built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
     brian2.device.build(directory=str(folder), compile=True, run=False)
     layout = {
-        "spikes": {
-            name: {key: brian2.device.get_array_filename(monitor.variables[key]) for key in ("i", "t", "N")}
-            for name, monitor in built.monitors.items()
-        },
-        "groups": {p.name: group_name(p.name) for p in circuit.populations},
-        "synapses": [_static_files(f"projection_{k}") for k in range(len(circuit.projections))],
+        "spikes": [_files(monitor, ("i", "t", "N")) for monitor in built.monitors],
+        "samples": {k: _files(monitor, made.cells[k].recorded) for k, monitor in built.samples.items()},
+        "synapses": [_static_files(f"projection_{k}") if w.synapses else {} for k, w in enumerate(made.wires)],
     }
     (folder / "layout.json").write_text(json.dumps(layout), encoding="utf-8")
+
+
+def _files(monitor: Any, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: brian2.device.get_array_filename(monitor.variables[name]) for name in names}
 
 
 def _static_files(synapses: str) -> dict[str, str]:
@@ -60,10 +63,4 @@ def _static_files(synapses: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    request = json.loads(sys.stdin.read())
-    compile_circuit(
-        from_json(request["circuit"]),
-        Path(request["folder"]),
-        settle_ms=request["settle_ms"],
-        total_ms=request["total_ms"],
-    )
+    compile_structure(pickle.load(sys.stdin.buffer), Path(sys.argv[1]))
