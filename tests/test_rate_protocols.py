@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cortexres.definitions import Protocol, load_circuit, load_verification
+from cortexres.definitions.targets import Setting
 from cortexres.errors import DataFileError, DefinitionError
 from cortexres.verify.rate_protocols import (
     DATA_VARIABLE,
@@ -68,7 +69,7 @@ def test_amplification_turns_into_suppression_between_5_and_7_mV() -> None:
 
 
 def test_two_stimuli_add_up_more_than_linearly_while_weak_and_less_while_strong() -> None:
-    settings = {"contrasts": (5.0, 10.0), "width_deg": 30.0, "separation_deg": 90.0}
+    settings: dict[str, Setting] = {"contrasts": (5.0, 10.0), "width_deg": 30.0, "separation_deg": 90.0}
     found = ring_summation(load_circuit("rubin_2015"), settings)
     assert found["weight@5"] > 1 > found["weight@10"]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
+from cortexres import circuits, stimuli
 from cortexres.circuits import rates
 from cortexres.circuits.rates import RateActivity, ou_noise, run_all, trajectory
 from cortexres.circuits.runs import Run, Timing
@@ -88,18 +89,20 @@ def textbook(neuron: str) -> Callable[[float, np.ndarray, np.ndarray], np.ndarra
 
     def slope(t: float, y: np.ndarray, drive: np.ndarray) -> np.ndarray:
         if neuron == "linear":
-            return (-y + w @ y + p["input"] + drive) / tau
-        if neuron == "threshold_linear":
+            aim = w @ y + p["input"] + drive
+        elif neuron == "threshold_linear":
             rest = np.full(2, 2.0)
             background = rest - p["gain"] * w @ rest
-            return (-y + np.maximum(p["gain"] * w @ y + p["input"] + background + drive, 0)) / tau
-        if neuron == "power_law_voltage":
-            return (-y + w @ (p["gain"] * np.maximum(y, 0) ** p["exponent"]) + p["input"] + drive) / tau
-        if neuron == "power_law_rate":
-            return (-y + p["gain"] * np.maximum(w @ y + p["input"] + drive, 0) ** p["exponent"]) / tau
-        z = p["slope"] * (w @ y + p["input"] + p["drive_weight"] * drive) - p["offset"]
-        rate = z / (1 - np.exp(-p["curvature"] * z))
-        return -y / tau + (1 - y) * p["gamma"] * rate / 1000
+            aim = np.maximum(p["gain"] * w @ y + p["input"] + background + drive, 0)
+        elif neuron == "power_law_voltage":
+            aim = w @ (p["gain"] * np.maximum(y, 0) ** p["exponent"]) + p["input"] + drive
+        elif neuron == "power_law_rate":
+            aim = p["gain"] * np.maximum(w @ y + p["input"] + drive, 0) ** p["exponent"]
+        else:
+            z = p["slope"] * (w @ y + p["input"] + p["drive_weight"] * drive) - p["offset"]
+            rate = z / (1 - np.exp(-p["curvature"] * z))
+            aim = tau * (1 - y) * p["gamma"] * rate / 1000
+        return np.asarray((aim - y) / tau)
 
     return slope
 
@@ -150,8 +153,9 @@ def test_the_drive_starts_with_the_stimulus_and_its_last_frame_holds() -> None:
     ((_, found),) = run_all(circuit, [run], Timing(5.0, 45.0))
     state, expected = np.zeros(2), []
     for duration, amplitude in ((5.0, 0.0), (10.0, 2.0), (10.0, 0.0), (25.0, -1.0)):
-        expected += [closed_form(circuit, np.array([amplitude, 0.0]), state, t) for t in np.arange(0, duration, 0.1)]
-        state = closed_form(circuit, np.array([amplitude, 0.0]), state, duration)
+        on, times = np.array([amplitude, 0.0]), np.arange(0, duration, 0.1)
+        expected += [closed_form(circuit, on, state, float(t)) for t in times]
+        state = closed_form(circuit, on, state, duration)
     np.testing.assert_allclose(found.response, expected, atol=1e-7)
     np.testing.assert_array_equal(np.unique(found.feedforward[:, 0]), [-1.0, 0.0, 2.0])
     assert np.flatnonzero(found.feedforward[:, 0])[0] == 50  # 5 ms after the start
@@ -285,6 +289,50 @@ def test_a_noisy_run_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPat
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-12)
             np.testing.assert_allclose(getattr(a, name), getattr(c, name), rtol=1e-12)
     assert not np.allclose(together[0].response, together[1].response)
+
+
+# As a brain Dataset
+
+
+def test_simulated_rates_are_the_means_over_bins() -> None:
+    circuit = load_circuit("hennequin_2018")
+    brain = circuits.simulate(circuit, stimuli.steps([1.0, 5.0]), trials=2, duration_ms=20.0, rng=0, progress=False)
+    assert brain["response"].shape == (2, 2, 4, 2)
+    assert brain["response"].attrs == {"units": "Hz"}
+    assert brain["recurrent_excitatory"].attrs == {"units": "mV"}
+    np.testing.assert_array_equal(brain["feedforward"].sel(stimulus=1), 5.0)
+    again = circuits.simulate(circuit, stimuli.steps([1.0, 5.0]), trials=3, duration_ms=20.0, rng=0, progress=False)
+    np.testing.assert_array_equal(again["response"][:, :2], brain["response"])
+    assert not np.allclose(brain["response"][:, 0], brain["response"][:, 1])  # noise
+    quiet = with_values(circuit, {"populations.*.noise": 0.0})
+    settled = circuits.simulate(quiet, stimuli.steps([5.0]), trials=1, duration_ms=500.0, rng=0, progress=False)
+    np.testing.assert_allclose(settled["response"][0, 0, -1], rate_fixed_point(quiet, drive=5.0).rates, rtol=1e-6)
+    course = trajectory(quiet, duration_ms=499.9, drive=5.0).response.reshape(100, 50, 2).mean(axis=1)
+    np.testing.assert_allclose(settled["response"][0, 0], course, rtol=1e-9)
+
+
+def test_linear_rates_may_fall_below_their_baseline() -> None:
+    circuit = load_circuit("murphy_miller_2009")
+    brain = circuits.simulate(circuit, stimuli.steps([-1.0], units="Hz"), trials=1, rng=0, progress=False)
+    assert brain["response"].attrs["relative_to"] == "baseline"
+    np.testing.assert_allclose(brain["response"][0, 0, -1], [-4.0, -3.0], rtol=1e-3)
+
+
+def test_decisions_are_driven_in_Hz_and_receive_nA() -> None:
+    circuit = with_values(load_circuit("wong_wang_2006"), {"populations.*.noise": 0.0})
+    evidence = stimuli.steps([[40.0, 20.0]], units="Hz")
+    brain = circuits.simulate(circuit, evidence, trials=1, rng=0, duration_ms=1000.0, progress=False)
+    assert brain["feedforward"].attrs["units"] == "nA"
+    np.testing.assert_allclose(brain["feedforward"][0, 0, 3], 5.2e-4 * np.array([40.0, 20.0]))
+    assert brain["response"][0, 0, -1, 0] > 30 > 1 > brain["response"][0, 0, -1, 1]
+
+
+def test_images_drive_the_ring_at_their_orientation() -> None:
+    circuit = with_values(load_circuit("rubin_2015"), {"dt_ms": 1.0})
+    gratings = stimuli.patterns(4, rng=0)
+    brain = circuits.simulate(circuit, gratings, trials=1, duration_ms=50.0, settle_ms=0.0, rng=0, progress=False)
+    excitatory = brain["response"][:, 0, -1, :180]
+    np.testing.assert_array_equal(excitatory.argmax("unit"), gratings["orientation_deg"])
 
 
 # Linearisation and fixed points

@@ -103,6 +103,13 @@ def test_moving_stimuli_have_their_frames_last() -> None:
     schema.check_stimuli(moving.drop_vars("label").assign_coords(label=("stimulus", [0, 1, 2])))
 
 
+def test_rates_may_be_negative_from_a_named_baseline() -> None:
+    brain = brain_dataset()
+    brain["response"] = -brain["response"]
+    brain["response"].attrs = {"units": "Hz", "relative_to": "baseline"}
+    assert schema.check_brain(brain) is brain
+
+
 def test_no_spikes_at_all_is_fine() -> None:
     schema.check_spikes(spikes_dataset().isel(spike=slice(0)))
 
