@@ -249,3 +249,15 @@ def test_inputs_of_another_shape_are_refused(network: bridge.CircuitNetwork) -> 
 def test_durations_that_are_no_whole_blocks_are_refused(circuit: Circuit, dt: float, duration: float) -> None:
     with pytest.raises(ArgumentError, match="expected a whole number of blocks"):
         bridge.residual_network(circuit, dt_ms=dt, duration_ms=duration)
+
+
+def test_feedforward_pathways_count_as_feedforward_input_as_in_a_simulation() -> None:
+    recurrent = chain()
+    forward = replace(recurrent, projections=(replace(recurrent.projections[0], pathway="feedforward"),))
+    one, two = (bridge.residual_network(c, check=False, duration_ms=50.0) for c in (recurrent, forward))
+    drive = torch.tensor([[2.0, 0.0]], dtype=torch.float64)
+    before, after = one.trajectory(drive), two.trajectory(drive)
+    torch.testing.assert_close(before["response"], after["response"])
+    torch.testing.assert_close(before["feedforward"] + before["recurrent_excitatory"], after["feedforward"])
+    assert float(after["recurrent_excitatory"].abs().max()) == 0.0
+    assert float(before["recurrent_excitatory"][..., 1].min()) > 0.0

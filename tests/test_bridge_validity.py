@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cortexres import bridge
-from cortexres.definitions import Circuit, load_circuit
+from cortexres.definitions import Background, Circuit, load_circuit, with_values
 from cortexres.errors import ValidityError
 from cortexres.meanfield import baseline_inputs
 
@@ -116,3 +116,22 @@ def test_a_noiseless_circuit_is_refused_not_broken() -> None:
     circuit = load_circuit("ei_assemblies")
     silent = replace(circuit, populations=tuple(replace(p, noise_mV=0.0) for p in circuit.populations))
     assert any("external noise of 0 mV" in reason for reason in bridge.validity(silent))
+
+
+def test_parts_that_no_block_describes_are_refused_without_the_check_too() -> None:
+    circuit = load_circuit("ei_assemblies")
+    noisy = replace(
+        circuit, backgrounds=(Background(target="E", synapse="excitatory", count=10, rate_Hz=5.0, weight_mV=0.1),)
+    )
+    silent = with_values(circuit, {"populations.I.silenced": True})
+    delta = replace(circuit, synapses=tuple(replace(s, model="delta", tau_ms=0.0) for s in circuit.synapses))
+    for changed, reason in (
+        (noisy, "population 'E' has Poisson background"),
+        (silent, "population 'I' is silenced"),
+        (delta, "synapse 'excitatory' has model 'delta'.*synapse 'inhibitory' has model 'delta'"),
+        (load_circuit("potjans_diesmann_2014"), "'TH' has neurons of model 'poisson'.*'L6I' has Poisson background"),
+    ):
+        assert bridge.validity(changed)
+        with pytest.raises(ValidityError, match=f"has no residual network: .*{reason}") as caught:
+            bridge.residual_network(changed, check=False)
+        assert "\n" not in str(caught.value)

@@ -21,10 +21,11 @@ SHORTEST_SUBSTEP_MS = 0.1
 
 
 class Currents(NamedTuple):
-    """Recurrent input of every unit, as mean depolarisation in mV, by the sign of its sources."""
+    """Input of every unit from others, as mean depolarisation in mV: recurrent by sign, and by feedforward pathways."""
 
     excitatory: Tensor
     inhibitory: Tensor
+    feedforward: Tensor
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,13 @@ class ResidualBlock(nn.Module):
         return rates.expand(self.channels, -1).clone()
 
     def currents(self, state: Tensor) -> Currents:
-        """Recurrent input that arrives now, in mV of mean depolarisation, shape (batch, unit) each."""
-        total = {True: torch.zeros_like(state[:, 0]), False: torch.zeros_like(state[:, 0])}
+        """Input from other units that arrives now, in mV of mean depolarisation, shape (batch, unit) each."""
+        total = {kind: torch.zeros_like(state[:, 0]) for kind in Currents._fields}
         for route, weight in zip(self.routes, self.weights, strict=True):
-            past = _at_lag(state, route.first_channel, route.delay_in_substeps)
-            total[route.pathway.excitatory] = total[route.pathway.excitatory] + past @ weight.T
-        return Currents(excitatory=total[True], inhibitory=total[False])
+            path = route.pathway
+            kind = "feedforward" if path.feedforward else "excitatory" if path.excitatory else "inhibitory"
+            total[kind] = total[kind] + _at_lag(state, route.first_channel, route.delay_in_substeps) @ weight.T
+        return Currents(**total)
 
     def _substep(self, state: Tensor, drive: Tensor) -> Tensor:
         """Update of one substep: exponential steps of rates and synapses, at the input of its middle."""

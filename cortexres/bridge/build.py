@@ -6,7 +6,7 @@ import math
 import warnings
 
 from cortexres.bridge.network import CircuitNetwork
-from cortexres.bridge.validity import ValidityWarning, cautions, validity
+from cortexres.bridge.validity import ValidityWarning, cautions, undescribed, validity
 from cortexres.definitions import Circuit, unit_coordinates
 from cortexres.errors import ArgumentError, ValidityError
 from cortexres.meanfield import mean_field
@@ -31,7 +31,8 @@ def residual_network(
     Raises
     ------
     ValidityError
-        If `check` and `validity(circuit)` gives reasons; all are named.
+        If `check` and `validity(circuit)` gives reasons, or the circuit has parts that no block describes; all are
+        named.
     ArgumentError
         If the duration is not a whole number of blocks.
 
@@ -54,6 +55,9 @@ def residual_network(
             )
         for caution in cautions(circuit):
             warnings.warn(caution, ValidityWarning, stacklevel=2)
+    missing = undescribed(circuit)
+    if missing:
+        raise ValidityError(f"circuit {circuit.name!r} has no residual network: {'; '.join(missing)}")
     if circuit.drive is None or circuit.drive.front_end is None:
         raise ArgumentError(f"circuit {circuit.name!r} has no front end, expected [drive.front_end]: add one")
     return CircuitNetwork(

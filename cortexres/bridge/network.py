@@ -156,7 +156,7 @@ class CircuitNetwork(nn.Module):
         currents = self.block.currents(state)
         return {
             "response": state[:, 0],
-            "feedforward": drive,
+            "feedforward": drive + currents.feedforward,
             "recurrent_excitatory": currents.excitatory,
             "recurrent_inhibitory": currents.inhibitory,
         }

@@ -34,7 +34,7 @@ def validity(circuit: Circuit) -> list[str]:
 
     Each names the number, the limit and what to do. Nothing is simulated.
     """
-    reasons = list(_models(circuit))
+    reasons = [*_stimulus(circuit), *undescribed(circuit)]
     if reasons:
         return reasons
     reasons += _noise(circuit)
@@ -57,25 +57,39 @@ def cautions(circuit: Circuit) -> list[str]:
     ]
 
 
-def _models(circuit: Circuit) -> Iterator[str]:
+def undescribed(circuit: Circuit) -> list[str]:
+    """Reasons why no residual network can stand for `circuit`, however well it may do: parts that the block lacks."""
+    reasons = [
+        f"population {p.name!r} has neurons of model {p.neuron!r}, and the transfer function is known for 'lif' only: "
+        "use 'lif'"
+        for p in circuit.populations
+        if p.neuron != "lif"
+    ]
+    reasons += [
+        f"synapse {s.name!r} has model {s.model!r}, and the mean field is that of 'exponential_current': use that one"
+        for s in circuit.synapses
+        if s.model != "exponential_current"
+    ]
+    reasons += [
+        f"population {p.name!r} is silenced, and every unit of the network fires: leave it out of the circuit"
+        for p in circuit.populations
+        if p.silenced
+    ]
+    reasons += [
+        f"population {b.target!r} has Poisson background, and the network knows white noise and mean input alone: give "
+        "noise and mean_input in its place"
+        for b in circuit.backgrounds
+    ]
+    return reasons
+
+
+def _stimulus(circuit: Circuit) -> Iterator[str]:
     drive = circuit.drive
     if drive is None or drive.front_end is None or drive.onto != "mean_input":
         yield (
             "it has no front end that turns an image into mean input, so the network would have no input: add "
             "[drive] with onto = 'mean_input' and a [drive.front_end]"
         )
-    for p in circuit.populations:
-        if p.neuron != "lif":
-            yield (
-                f"population {p.name!r} has neurons of model {p.neuron!r}, and the transfer function is known for "
-                "'lif' only: use 'lif'"
-            )
-    for s in circuit.synapses:
-        if s.model != "exponential_current":
-            yield (
-                f"synapse {s.name!r} has model {s.model!r}, and the mean field is that of 'exponential_current': "
-                "use that one"
-            )
 
 
 def _noise(circuit: Circuit) -> Iterator[str]:

@@ -74,15 +74,16 @@ def under_silencing(circuit: Circuit, settings: Mapping[str, Setting]) -> Measur
     Returns
     -------
     dict of str to float
-        ``excitatory_share.POP``, ``amplification.POP``, ``net_ratio.POP``, ``rate_gain.POP`` (means over assemblies) and
-        ``response.POP`` in Hz.
+        ``excitatory_share.POP``, ``amplification.POP``, ``net_ratio.POP``, ``rate_gain.POP`` and ``response.POP`` in
+        Hz, as means over assemblies.
     """
     allow(settings, (*_THEORY, "drive_Hz", "drive_mV"))
     drive = number(settings, "drive_mV" if "drive_mV" in settings else "drive_Hz")
     found = silencing(circuit, drive, field=_field(circuit, settings))
     names = ("excitatory_share", "amplification", "net_ratio", "rate_gain", "response")
     means = found[list(names)].groupby("population").mean()
-    return {f"{name}.{pop}": float(means[name].sel(population=pop)) for name in names for pop in means.population.values}
+    populations = [str(name) for name in means["population"].values]
+    return {f"{name}.{pop}": float(means[name].sel(population=pop)) for name in names for pop in populations}
 
 
 def residual_iteration(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
