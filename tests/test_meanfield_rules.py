@@ -66,6 +66,7 @@ def circuit(projection: dict[str, Any], *, sizes: tuple[int, int] = (30, 40), **
         {"rule": "fixed_total", "probability": 0.4, "matrix": MATRIX},
         {"rule": "bernoulli", "probability": 0.2},
         {"rule": "bernoulli", "probability": 0.2, "profile": RING},
+        {"rule": "bernoulli", "probability": 0.2, "profile": RING, "matrix": MATRIX},
         {"rule": "bernoulli", "probability": 0.2, "profile": replace(RING, normalised=False), "matrix": MATRIX},
         {"rule": "one_to_one"},
         {"rule": "one_to_one", "matrix": MATRIX},

@@ -89,6 +89,15 @@ def test_only_size_needs_no_rates_and_leaves_weights() -> None:
     assert [p.mean_input_mV for p in small.populations] == [p.mean_input_mV for p in circuit.populations]
 
 
+def test_pairs_stay_pairs() -> None:
+    base = load_circuit("brunel_2000")
+    pairs = replace(base.projections[0], rule="one_to_one", in_degree=0)
+    circuit = replace(base, projections=(pairs,))
+    assert downscaled(circuit, size=0.1, in_degree=1.0).projections == (pairs,)
+    with pytest.raises(DefinitionError, match="of rule 'one_to_one' cannot be scaled"):
+        downscaled(circuit, size=0.1, in_degree=0.1)
+
+
 def test_silenced_cells_and_driven_sources_count_with_their_rates(column: Circuit) -> None:
     lost = 1 - np.sqrt(0.1)
     loud = with_values(column, {"populations.TH.rate_Hz": 10.0, "populations.L6E.silenced": True})
@@ -112,5 +121,7 @@ def test_what_cannot_be_scaled_is_refused(column: Circuit) -> None:
     with pytest.raises(DefinitionError, match="cannot be given a constant background: the mean input through synapses"):
         with_dc_background(load_circuit("vogels_abbott_coba"))
     dense = with_values(load_circuit("brunel_2000"), {"projections.*.rule": "all_to_all"})
+    assert downscaled(dense, size=0.1, in_degree=0.1).projections[0].weight_mV == pytest.approx(0.1 / np.sqrt(0.1))
+    scales["in_degree"] = 0.05
     with pytest.raises(DefinitionError, match=r"of rule 'all_to_all' cannot be scaled to 0\.1 of the cells"):
         downscaled(dense, **scales)

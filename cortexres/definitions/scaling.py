@@ -36,8 +36,9 @@ def downscaled(circuit: Circuit, *, size: float, in_degree: float) -> Circuit:
     Returns
     -------
     Circuit
-        Correlations between cells grow, which nothing can make up for; the mean effect of Poisson sources that are
-        driven by a stimulus shrinks to sqrt(k).
+        Correlations between cells grow, which nothing can make up for. A stimulus is not made up for either: the mean
+        effect of driven Poisson sources shrinks to sqrt(k), and that of a rate added to a background grows by
+        1 / sqrt(k).
 
     Raises
     ------
@@ -55,7 +56,6 @@ def downscaled(circuit: Circuit, *, size: float, in_degree: float) -> Circuit:
     _check_current(circuit, "scaled down")
     missing = {p.name: 0.0 for p in circuit.populations} if in_degree == 1.0 else _mean_inputs(circuit)
     lost = 1.0 - math.sqrt(in_degree)
-    # The small circuit first: the synapses of a projection depend on how many cells it joins.
     populations = tuple(
         replace(p, size=max(1, round(size * p.size)), mean_input_mV=p.mean_input_mV + lost * missing[p.name])
         for p in circuit.populations
@@ -143,6 +143,8 @@ def _fewer(projection: Projection, circuit: Circuit, *, size: float, k: float) -
         return replace(stronger, probability=k * projection.probability / size)
     if projection.rule == "one_to_one" and k == 1.0:
         return projection
+    if projection.rule == "all_to_all" and k == size:
+        return stronger
     raise DefinitionError(
         f"projection {projection.source} -> {projection.target} of rule {projection.rule!r} cannot be scaled to "
         f"{size:g} of the cells and {k:g} of the synapses per cell, expected fixed_in_degree, fixed_total, or a "
