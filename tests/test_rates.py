@@ -291,6 +291,14 @@ def test_a_noisy_run_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPat
     assert not np.allclose(together[0].response, together[1].response)
 
 
+def test_the_noise_of_decisions_is_in_their_rates() -> None:
+    circuit, run = pair("wong_wang", noise=0.01), one_run(drive=[[40.0]])
+    ((_, found),) = run_all(circuit, [run], Timing(0.0, 5.0))
+    noise = ou_noise(rate_equations(circuit), 50, 0.1, np.random.default_rng(run.seed))
+    z = 270 * (found.feedforward + found.excitatory + found.inhibitory + 0.3255 + noise) - 108
+    np.testing.assert_allclose(found.response, z / (1 - np.exp(-0.154 * z)), rtol=1e-9)
+
+
 # As a brain Dataset
 
 

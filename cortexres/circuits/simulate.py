@@ -188,6 +188,8 @@ def _dataset(
             **{name: ("unit", labels) for name, labels in coordinates.items()},
         },
     )
+    if any(p.neuron == "linear" for p in whole.circuit.populations):
+        dataset["response"].attrs["relative_to"] = "baseline"  # from which linear rates are counted, up and down
     dataset.attrs = whole.attributes("circuits.simulate")
     return dataset
 

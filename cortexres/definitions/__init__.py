@@ -11,6 +11,7 @@ from cortexres.definitions.assemblies import (
 from cortexres.definitions.catalogue import ModelInfo, list_models, load_circuit, load_verification
 from cortexres.definitions.circuit import Circuit
 from cortexres.definitions.drive import Drive, FrontEnd
+from cortexres.definitions.multi_area import AreaData, area_data, load_area_data, with_areas
 from cortexres.definitions.parse import circuit_from_toml
 from cortexres.definitions.parse_targets import verification_from_toml
 from cortexres.definitions.paths import parameter_paths, parameter_values, with_values
@@ -21,6 +22,7 @@ from cortexres.definitions.serialise import from_json, to_json
 from cortexres.definitions.targets import Protocol, Target, Verification
 
 __all__ = [
+    "AreaData",
     "Background",
     "Circuit",
     "Drive",
@@ -34,6 +36,7 @@ __all__ = [
     "Synapse",
     "Target",
     "Verification",
+    "area_data",
     "assembly_profile",
     "circuit_from_toml",
     "downscaled",
@@ -41,6 +44,7 @@ __all__ = [
     "first_units",
     "from_json",
     "list_models",
+    "load_area_data",
     "load_circuit",
     "load_verification",
     "parameter_paths",
@@ -50,6 +54,7 @@ __all__ = [
     "unit_coordinates",
     "unit_drive",
     "verification_from_toml",
+    "with_areas",
     "with_dc_background",
     "with_values",
 ]

@@ -11,6 +11,7 @@ from cortexres.meanfield.linear_response import (
     response_time_table,
 )
 from cortexres.meanfield.moments import BackgroundInput, MeanField, Moments, NeuronParameters, Pathway
+from cortexres.meanfield.rate_circuit import RateFixedPoint, rate_fixed_point, rate_jacobian
 from cortexres.meanfield.residual_step import iterate, largest_stable_step, total_connectivity
 from cortexres.meanfield.siegert import (
     coloured_noise_shift,
@@ -30,6 +31,7 @@ __all__ = [
     "Moments",
     "NeuronParameters",
     "Pathway",
+    "RateFixedPoint",
     "ResponseTimeTable",
     "Stability",
     "baseline_inputs",
@@ -41,6 +43,8 @@ __all__ = [
     "largest_stable_step",
     "linear_response",
     "mean_field",
+    "rate_fixed_point",
+    "rate_jacobian",
     "response_time",
     "response_time_table",
     "response_times",
