@@ -228,7 +228,7 @@ def spectrum(group: Trains, *, bin_ms: float = 1.0, segment_ms: float = 250.0) -
 
 
 def peak_Hz(power: xr.DataArray, *, low_Hz: float, high_Hz: float) -> float:
-    """The frequency of the largest power between `low_Hz` and `high_Hz`.
+    """The frequency of the largest power between `low_Hz` and `high_Hz`; NaN where there is none, as without spikes.
 
     Raises
     ------
@@ -242,7 +242,8 @@ def peak_Hz(power: xr.DataArray, *, low_Hz: float, high_Hz: float) -> float:
             f"no frequency lies in {low_Hz:g}..{high_Hz:g} Hz, the spectrum has 0..{frequency[-1]:g} Hz; "
             "give another band or a smaller bin_ms"
         )
-    return float(frequency[inside][np.argmax(power.values[inside])])
+    found = power.values[inside]
+    return float(frequency[inside][np.argmax(found)]) if found.max() > 0 else float("nan")
 
 
 def mean_correlation(group: Trains, *, bin_ms: float = 2.0) -> float:

@@ -139,7 +139,9 @@ def test_silence_is_no_number() -> None:
     assert st.bursts(silent)[0] == 0.0
     undefined = (st.interval_cv(silent), st.synchrony(silent), st.mean_correlation(silent), st.bursts(silent)[1])
     assert np.isnan(undefined).all()
-    assert float(st.spectrum(silent).max()) == 0.0
+    power = st.spectrum(silent)
+    assert float(power.max()) == 0.0
+    assert np.isnan(st.peak_Hz(power, low_Hz=5, high_Hz=400))
 
 
 @pytest.fixture

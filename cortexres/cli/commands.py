@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -82,6 +83,8 @@ def verify(arguments: argparse.Namespace) -> int:
     lines = verification.Lines([target for _, targets in protocols for target in targets])
     met: list[bool] = []
     for protocol, targets in protocols:
+        if protocol.slow and sys.stderr.isatty():  # a log needs no reassurance
+            print(f"cortexres: running {protocol.name} ...", file=sys.stderr)
         results = verification.measure(
             arguments.model, protocol, targets, data=arguments.data, seed=arguments.seed, target=arguments.target
         )
@@ -227,7 +230,5 @@ def _provenance(**datasets: xr.Dataset) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Warnings of ours are one line for a reader; those of other packages are for developers."""
-    import sys
-
     if issubclass(category, UserWarning):
         print(f"cortexres: note: {' '.join(str(message).split())}", file=sys.stderr)
