@@ -62,6 +62,8 @@ def test_thalamic_share_of_the_column() -> None:
         assert "TH" not in found["unit"]
         shares.append([float(found["excitatory_share"].sel(unit=u)) for u in ("L4E", "L4I", "L6E")])
         ratios.append([float(found["net_ratio"].sel(unit=u)) for u in ("L4E", "L4I", "L6E")])
+        # The thalamus alone would drive layer 4 several times as much as it does against the column.
+        assert 0.1 < float(found["rate_gain"].sel(unit="L4E")) < 0.25
         # The thalamus does not reach layers 2/3 and 5: their response is the column's alone.
         assert np.isnan(float(found["excitatory_share"].sel(unit="L5E")))
         assert np.isnan(float(found["rate_gain"].sel(unit="L5E")))
