@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from cortexres.definitions import Circuit, Projection, parameter_values, with_values
 from cortexres.definitions.models import NEURONS, SYNAPSES
@@ -121,11 +122,14 @@ def switch_off_drive(circuit: Circuit) -> Circuit:
 
 def _without(circuit: Circuit, removed: list[Projection]) -> Circuit:
     """The circuit with the strength of some projections at 0."""
-    changed = tuple(
-        replace(q, **{STRENGTH[SYNAPSES[circuit.synapse(q.synapse).model].kind]: 0.0}) if q in removed else q
-        for q in circuit.projections
+    return replace(
+        circuit, projections=tuple(_powerless(q, circuit) if q in removed else q for q in circuit.projections)
     )
-    return replace(circuit, projections=changed)
+
+
+def _powerless(projection: Projection, circuit: Circuit) -> Projection:
+    nothing: dict[str, Any] = {STRENGTH[SYNAPSES[circuit.synapse(projection.synapse).model].kind]: 0.0}
+    return replace(projection, **nothing)
 
 
 def _chosen(what: str, wanted: Iterable[str], known: dict[str, list[str]]) -> set[str]:
