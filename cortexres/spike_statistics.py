@@ -136,6 +136,22 @@ def joined(groups: Sequence[Trains]) -> Trains:
     return replace(groups[0], cell=cell[order], run=run[order], time_ms=time[order], cells=int(first[-1]))
 
 
+def of_runs(group: Trains, runs: Sequence[int] | NDArray[np.int64]) -> Trains:
+    """The same cells in some of the runs, given by their index, in increasing order.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, or they are no increasing indices of runs.
+    """
+    chosen = np.asarray(runs, dtype=np.int64)
+    if not chosen.size or (np.diff(chosen) <= 0).any() or chosen[0] < 0 or chosen[-1] >= group.runs:
+        raise ArgumentError(f"runs are {chosen.tolist()}, expected increasing indices in 0..{group.runs - 1}")
+    kept = np.isin(group.run, chosen)
+    run = np.searchsorted(chosen, group.run[kept])
+    return replace(group, cell=group.cell[kept], run=run, time_ms=group.time_ms[kept], runs=chosen.size)
+
+
 def rate_Hz(group: Trains) -> float:
     """The mean rate of all cells, silent ones included."""
     return group.cell.size / (group.cells * group.runs * group.seconds)

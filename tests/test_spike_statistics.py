@@ -208,6 +208,16 @@ def test_joined_groups_count_all_cells(spikes: xr.Dataset) -> None:
             st.joined(wrong)
 
 
+def test_some_runs_alone(spikes: xr.Dataset) -> None:
+    group = st.trains(spikes)["E"]
+    second, only = st.of_runs(group, [1]), st.trains(spikes, runs=[(0, 1)])["E"]
+    for name in ("cell", "run", "time_ms", "cells", "runs"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(only, name))
+    for wrong in ([], [1, 0], [2], [-1]):
+        with pytest.raises(ArgumentError, match=r"expected increasing indices in 0..1"):
+            st.of_runs(group, wrong)
+
+
 def test_what_does_not_fit_is_refused(spikes: xr.Dataset, poisson: Trains) -> None:
     with pytest.raises(ArgumentError, match="by is 'colour', expected one of all, population"):
         st.trains(spikes, by="colour")

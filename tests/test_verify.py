@@ -310,13 +310,17 @@ def test_decision_counts_trials_with_one_winner(cells: Circuit, monkeypatch: pyt
 
 
 def test_self_sustained_counts_trials_that_go_on(cells: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
-    trains = {(0, 0, 0): [10.0, 950.0], (0, 1, 0): [10.0, 20.0, 30.0], (0, 2, 6): [899.0]}
+    trains = {(0, 0, 0): [10.0, 480.0, 950.0], (0, 1, 0): [10.0, 20.0, 30.0], (0, 2, 6): [899.0]}
     given(monkeypatch, known_spikes(cells, trains, {"settle": 0.0, "end": 1000.0}))
-    found = spiking_protocols.self_sustained(cells, {"trials": 4.0, "duration_ms": 1000.0})
+    settings = {"trials": 4.0, "duration_ms": 1000.0}
+    found = spiking_protocols.self_sustained(cells, settings)
     assert found["sustained"] == 0.25
-    assert found["rate.all"] == pytest.approx(6 / (7 * 4))
-    assert found["rate.I"] == pytest.approx(1 / (2 * 4))
+    assert (found["rate.all"], found["rate.I"]) == (pytest.approx(3 / 7), 0.0)
     assert found["cv.all"] == 0.0
+    given(monkeypatch, known_spikes(cells, {(0, 2, 6): [899.0]}, {"settle": 0.0, "end": 1000.0}))
+    found = spiking_protocols.self_sustained(cells, settings)
+    assert found["sustained"] == 0.0
+    assert np.isnan(found["rate.all"])
 
 
 def test_disinhibition_compares_the_same_runs(cells: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:

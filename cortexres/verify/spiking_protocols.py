@@ -54,19 +54,24 @@ def spontaneous(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
 
 
 def self_sustained(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
-    """Activity that only the start sets off: as `spontaneous`, and ``sustained``, the share of trials that go on.
+    """Activity that only the start sets off, and that may end by itself.
 
-    A trial goes on if a cell fires in its last 100 ms.
+    Returns
+    -------
+    dict of str to float
+        ``sustained``, the share of trials in which a cell fires in the last 100 ms; ``rate.POP`` in Hz and ``cv.POP``
+        (trains of at least `min_spikes`) of every population and of ``all`` cells, in these trials: NaN without any.
     """
     allow(settings, (*_RUN, "min_spikes"))
     groups = _groups(circuit, settings)
     group = groups["all"]
-    late = group.time_ms >= group.t_stop_ms - 100.0
-    minimum = whole(settings, "min_spikes", 3)
-    found = {"sustained": np.unique(group.run[late]).size / group.runs}
+    lasting = np.unique(group.run[group.time_ms >= group.t_stop_ms - 100.0])
+    found = {"sustained": lasting.size / group.runs}
     for name, trains in groups.items():
-        found[f"rate.{name}"] = statistics.rate_Hz(trains)
-        found[f"cv.{name}"] = statistics.interval_cv(trains, min_spikes=minimum)
+        kept = statistics.of_runs(trains, lasting) if lasting.size else None
+        minimum = whole(settings, "min_spikes", 3)
+        found[f"rate.{name}"] = statistics.rate_Hz(kept) if kept else float("nan")
+        found[f"cv.{name}"] = statistics.interval_cv(kept, min_spikes=minimum) if kept else float("nan")
     return found
 
 
