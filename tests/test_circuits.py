@@ -162,8 +162,9 @@ def test_currents_from_spikes_equal_the_recorded_ones(small: Circuit) -> None:
     brian2.prefs.codegen.target = "numpy"
     try:
         brian2.seed(3)
-        built = build(made, parameters.synapse_pairs(made, connections), {})
+        built = build(made, parameters.synapse_pairs(made, small, connections), {})
         runtime._set(built, parameters.circuit_values(made, small, timing))
+        runtime._set(built, parameters.synapse_values(made, small, connections))
         recorders = [StateMonitor(g, ["I_0", "I_1"], record=True) for g in built.groups]
         for recorder in recorders:
             built.network.add(recorder)

@@ -48,7 +48,7 @@ def test_truncated_results_are_an_error(
     folder, layout = results(tmp_path, **written)
     done = subprocess.CompletedProcess([], 0, "", "")
     with pytest.raises(SimulationError, match=message):
-        standalone._read_spikes(tiny_circuit, folder, layout, done)
+        standalone._read_spikes(tiny_circuit.name, folder, layout, done)
 
 
 def test_a_cache_that_cannot_be_made_names_the_variable(

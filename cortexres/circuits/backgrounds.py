@@ -14,18 +14,16 @@ def statements(cells: Cells, stimulus: str) -> str:
     cells : Cells
         The population.
     stimulus : str
-        The term that the stimulus adds to the rate (see `neurons.drive_term`), or empty.
+        The term that the stimulus adds to the rate of the first background (see `neurons.drive_term`), or empty.
     """
     lines = []
-    for background, k in cells.backgrounds:
-        receptor, rate = cells.receptors[k], f"rate_background_{background}"
-        if cells.driven_background and cells.driven_background[0] == background:
-            if is_conductance(receptor):  # apart, so that what the stimulus adds can be recorded apart
-                own = cells.driven_background[1]
-                lines.append(_added(background, jumping(cells.receptors[own], own), f"clip(0*hertz{stimulus}, 0, inf)"))
-            else:
-                rate = f"clip({rate}{stimulus}, 0, inf)"
-        lines.append(_added(background, jumping(receptor, k), rate))
+    for b, k in enumerate(cells.backgrounds):
+        receptor, rate, own = cells.receptors[k], f"rate_background_{b}", cells.driven_receptor
+        if b == 0 and stimulus and is_conductance(receptor):  # apart, so that what the stimulus adds is recorded apart
+            lines.append(_added(b, jumping(cells.receptors[own], own), f"clip(0 * hertz{stimulus}, 0, inf)"))
+        elif b == 0 and stimulus:
+            rate = f"clip({rate}{stimulus}, 0, inf)"
+        lines.append(_added(b, jumping(receptor, k), rate))
     return "\n".join(lines)
 
 

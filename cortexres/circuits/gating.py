@@ -6,8 +6,10 @@ source cells; so no synapse is stored. Wang 2002, doi:10.1016/S0896-6273(02)0109
 
 from __future__ import annotations
 
+import numpy as np
+
 from cortexres.circuits.brian import brian2
-from cortexres.circuits.structure import Gate, Structure
+from cortexres.circuits.structure import Gates, Structure
 
 _GATES = """
 ds/dt = -s / tau + opening * x * (1 - s) : 1
@@ -18,35 +20,51 @@ opening : hertz (shared, constant)
 """
 
 
-def gating_objects(
-    made: Structure, k: int, gate: Gate, source: brian2.Group
-) -> tuple[list[brian2.BrianObject], dict[int, brian2.NeuronGroup]]:
-    """The Brian2 objects of one gate, and for each projection that reads it the sums per target assembly."""
-    dt = made.dt_ms * brian2.ms
-    cells = made.cells[gate.source]
-    gates = brian2.NeuronGroup(cells.cells, _GATES, method=made.method, namespace={}, dt=dt, name=f"gates_{k}")
-    opening = brian2.Synapses(
-        source, gates, on_pre="x_post += 1", delay=0 * brian2.ms, namespace={}, dt=dt, name=f"opening_{k}"
-    )
-    opening.connect(j="i")
-    # Sums are made in order: per source assembly, then per target assembly, then read by the cells of this step.
-    total = brian2.NeuronGroup(cells.assemblies, "total : 1", namespace={}, dt=dt, order=-2, name=f"gates_total_{k}")
+def gating_objects(made: Structure, k: int, gates: Gates, groups: list[brian2.Group]) -> list[brian2.BrianObject]:
+    """The Brian2 objects of one synapse model's gates; the cells that read them are linked to the sums.
+
+    Sums are made in order within a step: per source assembly, then per target assembly, then read by the cells.
+    """
+    common = {"namespace": {}, "dt": made.dt_ms * brian2.ms}
+    counts = [_cells(made, population) for population, _ in gates.parts]
+    units = np.concatenate([np.repeat(np.arange(len(c)), c) for c in counts])
+    first_unit = np.cumsum([0] + [len(c) for c in counts])
+    units += np.repeat(first_unit[:-1], [sum(c) for c in counts])
+    states = brian2.NeuronGroup(len(units), _GATES, method=made.method, name=f"gates_{k}", **common)
+    totals = brian2.NeuronGroup(first_unit[-1], "total : 1", order=-2, name=f"gate_totals_{k}", **common)
     summing = brian2.Synapses(
-        gates, total, "total_post = s_pre : 1 (summed)", namespace={}, dt=dt, name=f"summing_{k}"
+        states, totals, "total_post = s_pre : 1 (summed)", name=f"gate_sums_{k}", **common
     )
-    summing.connect(j=f"i // {cells.size}")
-    objects, sums = [gates, opening, total, summing], {}
-    for projection in gate.projections:
-        n = made.cells[made.wires[projection].target].assemblies
-        sums[projection] = brian2.NeuronGroup(n, "total : 1", namespace={}, dt=dt, order=-1, name=f"sums_{projection}")
-        mixing = brian2.Synapses(
-            total,
-            sums[projection],
-            "share : 1 (constant)\ntotal_post = share * total_pre : 1 (summed)",
-            namespace={},
-            dt=dt,
-            name=f"mixing_{projection}",
+    summing.connect(i=np.arange(len(units)), j=units)
+    objects = [states, totals, summing]
+    first = 0
+    for part, (population, _) in enumerate(gates.parts):
+        g, n = made.group_of(population), sum(counts[part])
+        opening = brian2.Synapses(
+            groups[g], states, on_pre="x_post += 1", delay=0 * brian2.ms, name=f"opening_{k}_{part}", **common
         )
-        mixing.connect()
-        objects += [sums[projection], mixing]
-    return objects, sums
+        opening.connect(i=np.arange(n) + made.groups[g].first(population), j=np.arange(n) + first)
+        objects.append(opening)
+        first += n
+    for g, r in gates.readers:
+        reading = made.groups[g]
+        sums = brian2.NeuronGroup(reading.units, "total : siemens", order=-1, name=f"gated_{g}_{r}", **common)
+        mixing = brian2.Synapses(
+            totals,
+            sums,
+            "share : siemens (constant)\ntotal_post = share * total_pre : siemens (summed)",
+            name=f"mixing_{g}_{r}",
+            **common,
+        )
+        pairs = np.indices((len(totals), reading.units)).reshape(2, -1)
+        mixing.connect(i=pairs[0], j=pairs[1])
+        setattr(groups[g], f"g_{r}", brian2.linked_var(sums, "total", index=reading.unit))
+        objects += [sums, mixing]
+    return objects
+
+
+def _cells(made: Structure, population: int) -> list[int]:
+    """The cells of each assembly of a population."""
+    group = made.groups[made.group_of(population)]
+    place = group.populations.index(population)
+    return [group.sizes[place]] * group.assemblies[place]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cortexres.circuits.structure import UNCOUNTED, Cells, Receptor
+from cortexres.circuits.structure import UNCOUNTED, Cells, Group, Receptor
 from cortexres.circuits.synapses import equations as synaptic_equations
 from cortexres.circuits.synapses import is_conductance, state, unit
 from cortexres.definitions.models import NEURONS
@@ -44,7 +44,7 @@ dv/dt = (v_rest + upswing + mu - w / g_leak - v) / tau_m{noise} : volt (unless r
 dw/dt = (a * (v - v_rest) - w) / tau_w : amp
 upswing = upswings * delta_T * exp(clip((v - v_threshold) / delta_T, -500, 100)) : volt{substep}
 tau_m = C_m / g_leak : second
-upswings : 1 (shared, constant)
+upswings : 1 {fixed}
 """,
     threshold="v > v_spike",
     reset="v = v_reset\nw += b",
@@ -75,34 +75,40 @@ _POISSON = Model("", threshold="rand() < firing * dt", reset="", refractory=Fals
 MODELS = {"lif": _LIF, "adex": _ADEX, "two_compartment": _TWO_COMPARTMENT, "poisson": _POISSON}
 
 
-def equations(cells: Cells, *, method: str, frames: int) -> str:
-    """The equations of one population, with its parameters, receptors, drive and noise."""
+def equations(group: Group, *, method: str, frames: int) -> str:
+    """The equations of one group, with its parameters, receptors, drive and noise."""
+    cells = group.cells
+    # One number serves all cells of a population; several populations each have their own.
+    fixed = "(shared, constant)" if len(group.populations) == 1 else "(constant)"
     # Exponential Euler takes each equation as linear in its own variable: what is not must stand still over a step.
     substep = " (constant over dt)" if method == "exponential_euler" else ""
     gaps = {end: f" + noise_current_{end}" if end in cells.noise else "" for end in ("soma", "dendrite")}
     gaps["noise"] = " + noise * xi / sqrt(tau_m)" if "membrane" in cells.noise else ""
-    lines = [MODELS[cells.neuron].equations.format(substep=substep, **gaps)]
+    lines = [MODELS[cells.neuron].equations.format(substep=substep, fixed=fixed, **gaps)]
     lines += [_ou(end) for end in cells.noise if end != "membrane"]
-    lines += [f"{name} : {unit} (shared, constant)" for name, unit in parameters(cells.neuron).items()]
+    lines += [f"{name} : {unit} {fixed}" for name, unit in parameters(cells.neuron).items()]
     if cells.drive:
         lines += [f"x : {'volt' if cells.drive == 'mean_input' else 'hertz'}", "onset : second (shared, constant)"]
-        lines += ["on : 1 (shared)"] if method == "exact" else []
-    stimulus = drive_term(cells, method=method, frames=frames)
+        lines += ["channel : integer (constant)"] if frames > 1 else []
+    stimulus = drive_term(cells, frames=frames)
     if cells.neuron == "poisson":
-        lines += [f"firing = rate{stimulus} : hertz"]
-    else:
-        lines += [_input(cells, stimulus if cells.drive == "mean_input" else "", substep)]
+        return "\n".join([*lines, f"firing = rate{stimulus} : hertz"])
+    lines += [f"mean_input : volt {fixed}", f"noise : volt {fixed}"]
+    lines += [_receptor(receptor, k, fixed, substep) for k, receptor in enumerate(cells.receptors)]
+    for b, k in enumerate(cells.backgrounds):
+        lines += [f"weight_background_{b} : {unit(cells.receptors[k])} {fixed}", f"rate_background_{b} : hertz {fixed}"]
+    lines += _input(cells, stimulus if cells.drive == "mean_input" else "")
+    if method == "exact":
+        lines += [f"{name} : 1 {fixed}" for name in propagator_names(cells)]
     return "\n".join(lines)
 
 
-def drive_term(cells: Cells, *, method: str, frames: int) -> str:
+def drive_term(cells: Cells, *, frames: int) -> str:
     """What the stimulus adds, from the end of the settling time on; empty where it does not arrive."""
     if not cells.drive:
         return ""
-    if frames > 1:  # `x` follows the frames and is 0 before the first
-        return " + x"
-    # Exact integration takes no explicit time: `on` is set before each step instead.
-    return " + on * x" if method == "exact" else " + int(t >= onset) * x"
+    # Where there are frames, `x` follows them and is 0 before the first.
+    return " + x" if frames > 1 else " + int(t >= onset) * x"
 
 
 def parameters(neuron: str) -> dict[str, str]:
@@ -111,38 +117,55 @@ def parameters(neuron: str) -> dict[str, str]:
     return {stem: UNITS[suffix][0] for stem, _, suffix in split}
 
 
+def propagator_names(cells: Cells) -> list[str]:
+    """The variables that `exact_step` reads; their values are in `cortexres.circuits.propagators`."""
+    names = ["keep_v"]
+    for k, receptor in enumerate(cells.receptors):
+        if receptor.model != "delta":
+            names += [f"keep_{k}", f"into_v_{k}"]
+        if receptor.model == "alpha_current":
+            names += [f"h_into_v_{k}", f"h_into_{k}"]
+    return names
+
+
+def exact_step(cells: Cells) -> str:
+    """One step of a leaky membrane with linear currents, as Brian2 statements; the drive is constant over the step."""
+    v, currents = ["base + (v - base) * keep_v"], []
+    for k, receptor in enumerate(cells.receptors):
+        if receptor.model == "delta":
+            continue
+        v += [f"into_v_{k} * I_{k}"]
+        if receptor.model == "alpha_current":
+            v += [f"h_into_v_{k} * h_{k}"]
+            currents += [f"I_{k} = keep_{k} * I_{k} + h_into_{k} * h_{k}", f"h_{k} = keep_{k} * h_{k}"]
+        else:
+            currents += [f"I_{k} = keep_{k} * I_{k}"]
+    return "\n".join([f"v = {' + '.join(v)}", *currents])
+
+
 def _ou(end: str) -> str:
     """An Ornstein-Uhlenbeck current of stationary standard deviation ``noise_{end}``."""
     current = f"noise_current_{end}"
     return f"d{current}/dt = -{current} / tau_noise + noise_{end} * sqrt(2 / tau_noise) * xi_{end} : amp"
 
 
-def _input(cells: Cells, stimulus: str, substep: str) -> str:
+def _input(cells: Cells, stimulus: str) -> list[str]:
     """Mean input, drive, and what all receptors add, each as the depolarisation that it would cause."""
-    lines = ["mean_input : volt (shared, constant)", "noise : volt (shared, constant)"]
-    lines += [_receptor(r, k, cells, substep) for k, r in enumerate(cells.receptors)]
-    lines += [
-        f"weight_background_{b} : {unit(cells.receptors[k])} (shared, constant)\n"
-        f"rate_background_{b} : hertz (shared, constant)"
-        for b, k in cells.backgrounds
-    ]
     currents = [state(r, k) for k, r in enumerate(cells.receptors) if not is_conductance(r) and r.model != "delta"]
     inputs = [name for name in (*cells.recorded, UNCOUNTED) if _drawn(cells, name)]
-    lines += [f"input_{name} = ({' + '.join(_drawn(cells, name))}) / g_leak : volt" for name in inputs]
+    lines = [f"input_{name} = ({' + '.join(_drawn(cells, name))}) / g_leak : volt" for name in inputs]
     terms = [*currents, *(f"input_{name}" for name in inputs)]
-    return "\n".join([*lines, f"mu = mean_input{stimulus}{''.join(f' + {term}' for term in terms)} : volt"])
+    lines += [f"mu = mean_input{stimulus}{''.join(f' + {term}' for term in terms)} : volt"]
+    return [*lines, f"base = v_rest + mean_input{stimulus} : volt"]
 
 
-def _receptor(receptor: Receptor, k: int, cells: Cells, substep: str) -> str:
-    lines = [synaptic_equations(receptor, k), f"tau_{k} : second (shared, constant)"]
+def _receptor(receptor: Receptor, k: int, fixed: str, substep: str) -> str:
+    lines = [synaptic_equations(receptor, k), f"tau_{k} : second {fixed}"]
     if is_conductance(receptor):
-        lines += [f"reversal_{k} : volt (shared, constant)"]
+        lines += [f"reversal_{k} : volt {fixed}"]
     if receptor.model == "nmda":  # Jahr & Stevens 1990, doi:10.1523/JNEUROSCI.10-09-03178.1990
-        lines += [f"magnesium_{k} : 1 (shared, constant)"]
+        lines += [f"magnesium_{k} : 1 {fixed}", f"g_{k} : siemens (linked)"]
         lines += [f"block_{k} = 1 / (1 + magnesium_{k} * exp(-62 * v / volt) / 3.57) : 1{substep}"]
-        own = [p for p, receptor_index in cells.gated if receptor_index == k]
-        lines += [f"weight_{p} : siemens (shared, constant)\ngates_{p} : 1 (linked)" for p in own]
-        lines += [f"g_{k} = {' + '.join(f'weight_{p} * gates_{p}' for p in own)} : siemens"]
     return "\n".join(lines)
 
 

@@ -12,89 +12,106 @@ from numpy.typing import NDArray
 
 from cortexres.circuits.connectivity import Connections
 from cortexres.circuits.neurons import UNITS
-from cortexres.circuits.runs import Run, Timing, cell_drive, drive_scale, first_conductances, first_potentials
-from cortexres.circuits.structure import Structure
+from cortexres.circuits.propagators import propagators
+from cortexres.circuits.runs import Run, Timing, drive_scale, first_conductances, first_potentials
+from cortexres.circuits.structure import Gates, Group, Structure
 from cortexres.circuits.synapses import is_conductance, jump
 from cortexres.definitions import Circuit, Population, Projection
 from cortexres.definitions.models import NEURONS
 
-Values = dict[str, float | NDArray[np.float64]]
+Values = dict[str, float | NDArray[Any]]
 
 #: A potential in volt that no cell reaches.
 _NEVER = 1e6
 
 
 def circuit_values(made: Structure, circuit: Circuit, timing: Timing) -> Values:
-    """The numbers that are the same in all runs: of cells, receptors, backgrounds, weights and delays."""
+    """The numbers of cells, receptors, backgrounds and gates: the same in all runs."""
     values: Values = {}
-    for k, (cells, population) in enumerate(zip(made.cells, circuit.populations, strict=True)):
-        own = _population(population) if population.neuron != "replay" else {}
-        if cells.drive:  # half a step early: the step of the onset itself must not be a matter of rounding
-            own["onset"] = (timing.settle_ms - circuit.dt_ms / 2) * 1e-3
-        for r, receptor in enumerate(cells.receptors):
-            own |= _receptor(r, circuit, receptor.synapse, receptor.model)
-        for b, _ in cells.backgrounds:
-            background = circuit.backgrounds[b]
-            own[f"weight_background_{b}"] = jump(background, population, circuit.synapse(background.synapse))
-            own[f"rate_background_{b}"] = background.count * background.rate_Hz
-        for p, _ in cells.gated:
-            own[f"weight_{p}"] = circuit.projections[p].conductance_nS * 1e-9
-        values |= {f"population_{k}.{name}": value for name, value in own.items()}
-    return values | _projections(made, circuit) | _gates(made, circuit)
-
-
-def synapse_values(made: Structure, connections: list[Connections]) -> Values:
-    """What each synapse has of its own, filled with synapses of weight 0 up to the room there is."""
-    values: Values = {}
-    for k, (wires, drawn) in enumerate(zip(made.wires, connections, strict=True)):
-        if wires.synapses and wires.factors:
-            factor = np.ones(len(drawn.source)) if drawn.factor is None else drawn.factor
-            values[f"projection_{k}.factor"] = fill(factor.astype(np.float64), wires.synapses)
-        if wires.synapses and wires.delays and drawn.delay_steps is not None:
-            values[f"projection_{k}.delay"] = fill(drawn.delay_steps * (made.dt_ms * 1e-3), wires.synapses)
+    for k, group in enumerate(made.groups):
+        exact = made.method == "exact"
+        each = [_numbers(group, circuit.populations[p], circuit, exact=exact) for p in group.populations]
+        for name in each[0]:
+            numbers = np.array([numbers[name] for numbers in each])
+            values[f"cells_{k}.{name}"] = float(numbers[0]) if len(each) == 1 else np.repeat(numbers, group.counts)
+        if group.cells.drive:  # half a step early: the step of the onset must not be a matter of rounding
+            values[f"cells_{k}.onset"] = (timing.settle_ms - circuit.dt_ms / 2) * 1e-3
+            if made.frames > 1:
+                values[f"cells_{k}.channel"] = group.assembly
+    for k, gates in enumerate(made.gates):
+        values |= _gates(made, circuit, k, gates)
     return values
 
 
-def synapse_pairs(made: Structure, connections: list[Connections]) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-    """Source and target cell of every synapse, filled up to the room there is."""
-    return [
-        (fill(drawn.source, wires.synapses), fill(drawn.target, wires.synapses))
-        for wires, drawn in zip(made.wires, connections, strict=True)
-    ]
+def synapse_values(made: Structure, circuit: Circuit, connections: list[Connections]) -> Values:
+    """Weights and delays; those of single synapses are filled with 0 up to the room there is."""
+    values: Values = {}
+    for k, bundle in enumerate(made.bundles):
+        parts = [(circuit.projections[p], connections[p]) for p in bundle.projections]
+        jumps = [jump(q, circuit.population(q.target), circuit.synapse(q.synapse)) for q, _ in parts]
+        if bundle.own_weights:
+            own = [w * _each(drawn.factor, 1.0, drawn) for w, (_, drawn) in zip(jumps, parts, strict=True)]
+            values[f"bundle_{k}.w"] = fill(np.concatenate(own), bundle.synapses)
+        else:
+            values[f"bundle_{k}.w"] = jumps[0]
+        if bundle.own_delays:
+            steps = [_each(drawn.delay_steps, q.delay_ms / circuit.dt_ms, drawn) for q, drawn in parts]
+            values[f"bundle_{k}.delay"] = fill(np.concatenate(steps) * (circuit.dt_ms * 1e-3), bundle.synapses)
+        else:
+            values[f"bundle_{k}.delay"] = parts[0][0].delay_ms * 1e-3
+    return values
+
+
+def synapse_pairs(
+    made: Structure, circuit: Circuit, connections: list[Connections]
+) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Source and target cell of every synapse of each bundle, filled up to the room there is."""
+    names = [p.name for p in circuit.populations]
+    pairs = []
+    for bundle in made.bundles:
+        source, target = made.groups[bundle.source], made.groups[bundle.target]
+        parts = [(circuit.projections[p], connections[p]) for p in bundle.projections]
+        sources = [drawn.source + np.int32(source.first(names.index(q.source))) for q, drawn in parts]
+        targets = [drawn.target + np.int32(target.first(names.index(q.target))) for q, drawn in parts]
+        pairs.append((fill(np.concatenate(sources), bundle.synapses), fill(np.concatenate(targets), bundle.synapses)))
+    return pairs
 
 
 def run_values(made: Structure, circuit: Circuit, run: Run) -> Values:
-    """The numbers of one run: the stimulus and the states at the start."""
+    """The numbers of one run: a constant stimulus and the states at the start."""
     potentials, conductances = first_potentials(circuit, run), first_conductances(circuit, run)
     values: Values = {}
-    for k, (cells, population) in enumerate(zip(made.cells, circuit.populations, strict=True)):
-        if cells.drive and made.frames == 1:
-            silent = population.silenced and population.neuron == "poisson"
-            values[f"population_{k}.x"] = cell_drive(circuit, population, run) * (not silent)
-        if population.name in potentials:
-            values[f"population_{k}.v"] = potentials[population.name]
-        if population.neuron == "two_compartment":
-            values[f"population_{k}.v_dendrite"] = population.parameter("v_rest_mV") * 1e-3
-        given = {name: array for (target, name), array in conductances.items() if target == population.name}
-        for r, receptor in enumerate(cells.receptors):
-            # A synapse may have several receptors, told apart for recording; the start belongs to one of them.
-            array = given.pop(circuit.synapses[receptor.synapse].name, None)
-            if array is not None and is_conductance(receptor) and receptor.model != "nmda":
-                values[f"population_{k}.g_{r}"] = array
+    for k, group in enumerate(made.groups):
+        populations = [circuit.populations[p] for p in group.populations]
+        if group.cells.drive and made.frames == 1:
+            drives = [np.repeat(_drive(circuit, p, run)[0], p.size) for p in populations]
+            values[f"cells_{k}.x"] = np.concatenate(drives)
+        if populations[0].name in potentials:
+            values[f"cells_{k}.v"] = np.concatenate([potentials[p.name] for p in populations])
+        if populations[0].neuron == "two_compartment":
+            rest = [p.parameter("v_rest_mV") * 1e-3 for p in populations]
+            values[f"cells_{k}.v_dendrite"] = np.repeat(rest, group.counts)
+        started = set()  # a synapse may have several receptors, told apart for recording; the start belongs to one
+        for r, receptor in enumerate(group.cells.receptors):
+            name = circuit.synapses[receptor.synapse].name
+            if is_conductance(receptor) and receptor.model != "nmda" and name not in started:
+                given = [conductances[p.name, name] for p in populations if (p.name, name) in conductances]
+                if given:
+                    values[f"cells_{k}.g_{r}"] = np.concatenate(given)
+                    started.add(name)
     return values
 
 
 def frame_values(made: Structure, circuit: Circuit, run: Run) -> dict[int, NDArray[np.float64]]:
-    """The stimulus of each driven population in volt or hertz, (frame, assembly), where it has several frames."""
+    """The stimulus of each driven group in volt or hertz, (frame, channel), where it has several frames."""
     if made.frames == 1:
         return {}
-    last = np.repeat(run.drive[-1:], made.frames - len(run.drive), axis=0)
-    values = np.concatenate([run.drive, last]) * drive_scale(circuit)
-    return {
-        k: values * (not (population.silenced and population.neuron == "poisson"))
-        for k, (cells, population) in enumerate(zip(made.cells, circuit.populations, strict=True))
-        if cells.drive
-    }
+    found = {}
+    for k, group in enumerate(made.groups):
+        if group.cells.drive:
+            values = _drive(circuit, circuit.populations[group.populations[0]], run)
+            found[k] = np.concatenate([values, np.repeat(values[-1:], made.frames - len(values), axis=0)])
+    return found
 
 
 def assembly_factors(projection: Projection, circuit: Circuit) -> NDArray[np.float64]:
@@ -106,56 +123,68 @@ def assembly_factors(projection: Projection, circuit: Circuit) -> NDArray[np.flo
 
 def fill(values: NDArray[Any], room: int) -> NDArray[Any]:
     """The values, followed by zeros."""
-    if room <= len(values):  # nothing at all is asked for where gating is summed
-        return values[:room]
     filled = np.zeros(room, dtype=values.dtype)
     filled[: len(values)] = values
     return filled
 
 
-def _population(population: Population) -> Values:
-    values: Values = {}
+def _each(own: NDArray[Any] | None, common: float, drawn: Connections) -> NDArray[np.float64]:
+    return np.full(len(drawn.source), common) if own is None else own.astype(np.float64)
+
+
+def _drive(circuit: Circuit, population: Population, run: Run) -> NDArray[np.float64]:
+    """What a population is driven by, in volt or hertz: (frame, channel)."""
+    silent = population.silenced and population.neuron == "poisson"
+    return run.drive * (0.0 if silent else drive_scale(circuit))
+
+
+def _numbers(group: Group, population: Population, circuit: Circuit, *, exact: bool) -> dict[str, float]:
+    """The numbers of one population that its cells share."""
+    if population.neuron == "replay":
+        return {}
+    values = {}
     for name in NEURONS[population.neuron].parameters:
         stem, _, suffix = name.rpartition("_")
         values[stem] = population.parameter(name) * UNITS[suffix][1]
     if population.neuron == "poisson":
-        return {"rate": 0.0} if population.silenced else values
+        return {"rate": 0.0 if population.silenced else values["rate"]}
     values |= {"mean_input": population.mean_input_mV * 1e-3, "noise": population.noise_mV * 1e-3}
     if population.neuron == "adex":
         values["upswings"] = float(not population.silenced)
     if population.silenced:
         values["v_spike" if population.neuron == "adex" else "v_threshold"] = _NEVER
-    return values
+    for r, receptor in enumerate(group.cells.receptors):
+        synapse = circuit.synapses[receptor.synapse]
+        values[f"tau_{r}"] = synapse.tau_ms * 1e-3
+        if is_conductance(receptor):
+            values[f"reversal_{r}"] = synapse.reversal_mV * 1e-3
+        if receptor.model == "nmda":
+            values[f"magnesium_{r}"] = synapse.magnesium_mM
+    for b, background in enumerate(b for b in circuit.backgrounds if b.target == population.name):
+        values[f"weight_background_{b}"] = jump(background, population, circuit.synapse(background.synapse))
+        values[f"rate_background_{b}"] = background.count * background.rate_Hz
+    return values | (propagators(group.cells, population, circuit) if exact else {})
 
 
-def _receptor(r: int, circuit: Circuit, index: int, model: str) -> Values:
-    synapse = circuit.synapses[index]
-    values: Values = {f"tau_{r}": synapse.tau_ms * 1e-3}
-    if model.endswith("conductance") or model == "nmda":
-        values[f"reversal_{r}"] = synapse.reversal_mV * 1e-3
-    if model == "nmda":
-        values[f"magnesium_{r}"] = synapse.magnesium_mM
-    return values
-
-
-def _projections(made: Structure, circuit: Circuit) -> Values:
-    values: Values = {}
-    for k, (wires, q) in enumerate(zip(made.wires, circuit.projections, strict=True)):
-        if wires.synapses:
-            values[f"projection_{k}.w"] = jump(q, circuit.population(q.target), circuit.synapse(q.synapse))
-            if not wires.delays:
-                values[f"projection_{k}.delay"] = q.delay_ms * 1e-3
-    return values
-
-
-def _gates(made: Structure, circuit: Circuit) -> Values:
-    values: Values = {}
-    for k, gate in enumerate(made.gates):
-        synapse = circuit.synapses[gate.synapse]
-        values[f"gates_{k}.tau"] = synapse.tau_ms * 1e-3
-        values[f"gates_{k}.tau_rise"] = synapse.tau_rise_ms * 1e-3
-        values[f"gates_{k}.opening"] = synapse.gating_Hz
-        values[f"opening_{k}.delay"] = circuit.projections[gate.projections[0]].delay_ms * 1e-3
-        for p in gate.projections:  # synapses are stored source by source
-            values[f"mixing_{p}.share"] = assembly_factors(circuit.projections[p], circuit).T.ravel()
+def _gates(made: Structure, circuit: Circuit, k: int, gates: Gates) -> Values:
+    synapse, names = circuit.synapses[gates.synapse], [p.name for p in circuit.populations]
+    values: Values = {
+        f"gates_{k}.tau": synapse.tau_ms * 1e-3,
+        f"gates_{k}.tau_rise": synapse.tau_rise_ms * 1e-3,
+        f"gates_{k}.opening": synapse.gating_Hz,
+    }
+    for part, (_, projections) in enumerate(gates.parts):
+        values[f"opening_{k}_{part}.delay"] = circuit.projections[projections[0]].delay_ms * 1e-3
+    for g, r in gates.readers:
+        group, columns = made.groups[g], []
+        for population, projections in gates.parts:
+            shares = np.zeros((group.units, circuit.populations[population].assemblies))
+            for q in (circuit.projections[p] for p in projections):
+                if names.index(q.target) in group.populations:
+                    place = group.populations.index(names.index(q.target))
+                    first = sum(group.assemblies[:place])
+                    rows = slice(first, first + group.assemblies[place])
+                    shares[rows] += assembly_factors(q, circuit) * (q.conductance_nS * 1e-9)
+            columns.append(shares)
+        values[f"mixing_{g}_{r}.share"] = np.concatenate(columns, axis=1).T.ravel()  # stored source by source
     return values

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cortexres.definitions import Circuit, Population
+from cortexres.definitions import Circuit
 from cortexres.definitions.models import NEURONS
 
 #: Recorded spikes of one population: cells inside it, and steps of the clock from the start of settling.
@@ -91,11 +91,6 @@ def noise_seed(run: Run) -> int:
 def drive_scale(circuit: Circuit) -> float:
     """The factor from the unit of the circuit's drive to volt or hertz."""
     return 1e-3 if circuit.drive is not None and circuit.drive.onto == "mean_input" else 1.0
-
-
-def cell_drive(circuit: Circuit, population: Population, run: Run) -> NDArray[np.float64]:
-    """The constant stimulus of every cell of a driven population, in volt or hertz."""
-    return np.repeat(run.drive[0], population.size) * drive_scale(circuit)
 
 
 def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:

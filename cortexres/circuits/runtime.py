@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cortexres.circuits.brian import brian2
 from cortexres.circuits.build import Built, build
@@ -22,8 +21,8 @@ from cortexres.circuits.parameters import (
     synapse_pairs,
     synapse_values,
 )
-from cortexres.circuits.runs import Activity, Run, Spikes, Timing, noise_seed
-from cortexres.circuits.samples import unit_samples
+from cortexres.circuits.runs import Activity, Run, Timing, noise_seed
+from cortexres.circuits.samples import population_spikes, unit_samples
 from cortexres.circuits.structure import Structure, structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
@@ -53,17 +52,16 @@ def run_all(
 def _run_one(
     made: Structure, circuit: Circuit, connections: list[Connections], run: Run, timing: Timing
 ) -> Activity:
-    built = build(made, synapse_pairs(made, connections), frame_values(made, circuit, run))
-    _set(built, circuit_values(made, circuit, timing) | synapse_values(made, connections))
+    built = build(made, synapse_pairs(made, circuit, connections), frame_values(made, circuit, run))
+    _set(built, circuit_values(made, circuit, timing) | synapse_values(made, circuit, connections))
     _set(built, run_values(made, circuit, run))
     built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
-    dt, names = circuit.dt_ms * 1e-3, [p.name for p in circuit.populations]
-    monitors = dict(zip(names, built.monitors, strict=True))
-    spikes = Spikes(
-        cell={n: np.asarray(m.i[:], dtype=np.int64) for n, m in monitors.items()},
-        step={n: np.rint(np.asarray(m.t[:] / brian2.second) / dt).astype(np.int64) for n, m in monitors.items()},
-    )
-    return Activity(spikes, _samples(made, built))
+    samples = {
+        k: {name: np.asarray(getattr(monitor, f"{name}_")).T for name in made.groups[k].cells.recorded}
+        for k, monitor in built.samples.items()
+    }
+    spikes = [(np.asarray(m.i[:]), np.asarray(m.t_[:])) for m in built.monitors]
+    return Activity(population_spikes(made, circuit, spikes), unit_samples(made, samples))
 
 
 def _set(built: Built, values: Values) -> None:
@@ -74,14 +72,6 @@ def _set(built: Built, values: Values) -> None:
         # A delay belongs to the pathway of the synapses, which standalone mode calls by the name of the synapses.
         part = objects[owner].pre if variable == "delay" else objects[owner]
         part.variables[variable].set_value(value)
-
-
-def _samples(made: Structure, built: Built) -> dict[str, NDArray[np.float64]] | None:
-    found = {
-        k: {name: np.asarray(getattr(monitor, f"{name}_")).T for name in made.cells[k].recorded}
-        for k, monitor in built.samples.items()
-    }
-    return unit_samples(made, found) if found else None
 
 
 @contextmanager

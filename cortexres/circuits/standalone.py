@@ -35,15 +35,16 @@ from cortexres.circuits.parameters import (
     synapse_pairs,
     synapse_values,
 )
-from cortexres.circuits.runs import Activity, Run, Spikes, Timing, noise_seed
-from cortexres.circuits.samples import unit_samples
+from cortexres.circuits.runs import Activity, Run, Timing, noise_seed
+from cortexres.circuits.samples import population_spikes, unit_samples
 from cortexres.circuits.structure import Structure, structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
 
 #: Files whose text decides what is compiled.
 _COMPILED_FROM = (
-    "backgrounds", "brian", "build", "gating", "neurons", "recorded", "standalone_build", "structure", "synapses",
+    *("backgrounds", "brian", "build", "gating", "neurons", "recorded"),
+    *("standalone_build", "structure", "synapses"),
 )
 
 
@@ -156,11 +157,12 @@ class _Work:
 
     def prepare(self, connections: list[Connections], timing: Timing) -> None:
         """Write what all runs share: synapses, and the numbers of the circuit."""
-        for files, (source, target) in zip(self.layout["synapses"], synapse_pairs(self.made, connections), strict=True):
-            if files:
-                source.tofile(self.folder / "static_arrays" / files["sources"])
-                target.tofile(self.folder / "static_arrays" / files["targets"])
-        values = circuit_values(self.made, self.circuit, timing) | synapse_values(self.made, connections)
+        pairs = synapse_pairs(self.made, self.circuit, connections)
+        for files, (source, target) in zip(self.layout["synapses"], pairs, strict=True):
+            source.tofile(self.folder / "static_arrays" / files["sources"])
+            target.tofile(self.folder / "static_arrays" / files["targets"])
+        values = circuit_values(self.made, self.circuit, timing)
+        values |= synapse_values(self.made, self.circuit, connections)
         self.arguments = _arguments(values, self.folder)
 
     def carry_out(self, run: Run) -> Activity:
@@ -179,8 +181,9 @@ class _Work:
                 env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run))},
                 check=False,
             )
-            spikes = _read_spikes(self.circuit, results, self.layout, done)
-            return Activity(spikes, _read_samples(self.made, results, self.layout))
+            spikes = _read_spikes(self.circuit.name, results, self.layout, done)
+            samples = _read_samples(self.made, results, self.layout)
+            return Activity(population_spikes(self.made, self.circuit, spikes), unit_samples(self.made, samples))
 
 
 def _arguments(values: Values, folder: Path) -> list[str]:
@@ -197,47 +200,46 @@ def _arguments(values: Values, folder: Path) -> list[str]:
 
 
 def _read_spikes(
-    circuit: Circuit, results: Path, layout: dict[str, Any], done: subprocess.CompletedProcess[str]
-) -> Spikes:
-    cell, step = {}, {}
-    for population, files in zip(circuit.populations, layout["spikes"], strict=True):
+    name: str, results: Path, layout: dict[str, Any], done: subprocess.CompletedProcess[str]
+) -> list[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """The cells and times in seconds of the spikes of each group, from a run of the circuit `name`."""
+    # What cannot be set from the command line, or read from a file, is only complained of.
+    complaint = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line or "ould not" in line]
+    spikes = []
+    for files in layout["spikes"]:
         paths = [results / files["i"], results / files["t"]]
-        # What cannot be set from the command line, or read from a file, is only complained of.
-        complaint = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line or "ould not" in line]
         if done.returncode != 0 or complaint or not all(p.exists() for p in paths):
             said = complaint or (done.stderr or done.stdout).strip().splitlines() or ["nothing was said"]
             raise SimulationError(
-                f"a run of circuit {circuit.name!r} exited {done.returncode} without results: {said[-1][:200]}; "
+                f"a run of circuit {name!r} exited {done.returncode} without results: {said[-1][:200]}; "
                 "check free disk space, or choose target='numpy'"
             )
         if paths[0].stat().st_size * 2 != paths[1].stat().st_size:  # int32 cells, float64 times
             raise SimulationError(
-                f"a run of circuit {circuit.name!r} wrote half its spikes ({paths[0].stat().st_size} bytes of cells, "
+                f"a run of circuit {name!r} wrote half its spikes ({paths[0].stat().st_size} bytes of cells, "
                 f"{paths[1].stat().st_size} of times); check free disk space"
             )
-        name = population.name
-        cell[name] = np.fromfile(paths[0], dtype=np.int32).astype(np.int64)
-        step[name] = np.rint(np.fromfile(paths[1]) / (circuit.dt_ms * 1e-3)).astype(np.int64)
-        _check_count(circuit, results / files["N"], len(cell[name]))
-    return Spikes(cell, step)
+        spikes.append((np.fromfile(paths[0], dtype=np.int32), np.fromfile(paths[1])))
+        _check_count(name, results / files["N"], len(spikes[-1][0]))
+    return spikes
 
 
-def _check_count(circuit: Circuit, path: Path, found: int) -> None:
+def _check_count(name: str, path: Path, found: int) -> None:
     """The monitor counts its spikes in a file of its own: a full disk that cut the others short shows there."""
     counted = np.fromfile(path, dtype=np.int32) if path.exists() else np.array([])
     if len(counted) != 1 or int(counted[0]) != found:
         raise SimulationError(
-            f"a run of circuit {circuit.name!r} counted {counted.tolist()} spikes, wrote {found}; check free disk space"
+            f"a run of circuit {name!r} counted {counted.tolist()} spikes, wrote {found}; check free disk space"
         )
 
 
-def _read_samples(made: Structure, results: Path, layout: dict[str, Any]) -> dict[str, NDArray[np.float64]] | None:
-    count = -(-made.steps // made.sample_steps)
+def _read_samples(made: Structure, results: Path, layout: dict[str, Any]) -> dict[int, dict[str, NDArray[np.float64]]]:
+    """The sums of each component over every unit, (sample, unit), by group."""
     found = {}
     for k, files in layout["samples"].items():
-        shape = (count, made.cells[int(k)].assemblies)
-        found[int(k)] = {name: np.fromfile(results / file).reshape(shape) for name, file in files.items()}
-    return unit_samples(made, found) if found else None
+        units = made.groups[int(k)].units
+        found[int(k)] = {name: np.fromfile(results / file).reshape(-1, units) for name, file in files.items()}
+    return found
 
 
 def _key(made: Structure) -> str:

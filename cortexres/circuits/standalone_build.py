@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,25 +30,44 @@ _SEED_FROM_ENVIRONMENT = """
 }
 """
 
+# A large circuit is hundreds of small files that read the same headers: read once, they compile in a third of the time.
+_PRECOMPILED = """include makefile
+objects.h.gch: objects.h
+\t$(CXX) $(CXXFLAGS) -x c++-header $< -o $@
+%.o: %.cpp
+\t$(CXX) $(CXXFLAGS) -include objects.h $< -o $@
+"""
+
 
 def compile_structure(made: Structure, folder: Path) -> None:
     """Write the binary `main` and `layout.json` (which file holds what) into `folder`."""
     brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
-    # Brian2 would start a compiler for every file at once, which takes more memory than many machines have.
-    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
     # Any synapses of the right number will do: each run is given its own.
-    nowhere = [(np.zeros(w.synapses, dtype=np.int32),) * 2 for w in made.wires]
+    nowhere = [(np.zeros(bundle.synapses, dtype=np.int32),) * 2 for bundle in made.bundles]
     built = build(made, nowhere, {})
     brian2.device.insert_code("before_network_run", _SEED_FROM_ENVIRONMENT)
     brian2.device.apply_run_args()  # before the run begins: delays are read when it does
     built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
-    brian2.device.build(directory=str(folder), compile=True, run=False)
+    brian2.device.build(directory=str(folder), compile=False, run=False)
+    _compile(folder)
     layout = {
         "spikes": [_files(monitor, ("i", "t", "N")) for monitor in built.monitors],
-        "samples": {k: _files(monitor, made.cells[k].recorded) for k, monitor in built.samples.items()},
-        "synapses": [_static_files(f"projection_{k}") if w.synapses else {} for k, w in enumerate(made.wires)],
+        "samples": {k: _files(monitor, made.groups[k].cells.recorded) for k, monitor in built.samples.items()},
+        "synapses": [_static_files(f"bundle_{k}") for k in range(len(made.bundles))],
     }
     (folder / "layout.json").write_text(json.dumps(layout), encoding="utf-8")
+
+
+def _compile(folder: Path) -> None:
+    """Make the binary, with as many compilers at once as there are cores; Brian2 would start one for every file."""
+    (folder / "precompiled.mk").write_text(_PRECOMPILED, encoding="utf-8")
+    # Nothing is compiled twice, so which file depends on which header need not be found out.
+    make = ["make", "-s", "-f", "precompiled.mk", "DEPS="]
+    # A compiler that cannot do it reads the headers anew for each file.
+    subprocess.run([*make, "objects.h.gch"], cwd=folder, check=False)
+    made = subprocess.run([*make, f"-j{os.cpu_count() or 1}"], cwd=folder, check=False)
+    if made.returncode != 0:
+        raise RuntimeError(f"make exited {made.returncode}")
 
 
 def _files(monitor: Any, names: tuple[str, ...]) -> dict[str, str]:

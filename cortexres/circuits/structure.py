@@ -7,7 +7,11 @@ rates, noise) have the same structure, hence share one build, and the equations 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cortexres.circuits.connectivity import Connections
 from cortexres.circuits.runs import Run, Timing
@@ -18,6 +22,10 @@ from cortexres.errors import DefinitionError
 COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
 #: Component of a conductance that no component counts: it is there without any stimulus.
 UNCOUNTED = "background"
+
+#: With more projections than this, populations and projections of one kind are compiled together: compilation takes
+#: time for each of them, while numbers and weights kept by cell and by synapse take some memory and time in each run.
+_APART = 8
 
 
 @dataclass(frozen=True)
@@ -41,63 +49,31 @@ class Receptor:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """NMDA gating kept for each cell of a source population, because it is the same at all its synapses.
-
-    Parameters
-    ----------
-    source, synapse : int
-        Indices of the population and of the circuit's synapse.
-    projections : tuple of int
-        The projections that read it; all have the same delay.
-    """
-
-    source: int
-    synapse: int
-    projections: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Cells:
-    """One population.
+    """What cells of one kind are.
 
     Parameters
     ----------
     neuron : str
-        Its model.
-    size, assemblies : int
-        Cells per assembly and assemblies.
+        Their model.
     receptors : tuple of Receptor
-        What its projections and backgrounds act on.
-    gated : tuple of (int, int)
-        Index of each projection through NMDA synapses onto these cells, and of the receptor it reaches.
-    backgrounds : tuple of (int, int)
-        Index of each background in the circuit, and of the receptor it reaches.
-    driven_background : tuple of (int, int)
-        The same where the stimulus adds to the background; empty where it does not.
+        What projections and backgrounds act on.
+    backgrounds : tuple of int
+        The receptor of each background.
+    driven_receptor : int
+        Where the stimulus adds to the first background: the receptor for what it adds. -1 elsewhere.
     noise : tuple of str
         Which noise terms exist.
     drive : str
         What the stimulus is added to, empty where it does not arrive.
-    replayed : int
-        Room for so many recorded spikes, where the population replays a recording.
     """
 
     neuron: str
-    size: int
-    assemblies: int
     receptors: tuple[Receptor, ...] = ()
-    gated: tuple[tuple[int, int], ...] = ()
-    backgrounds: tuple[tuple[int, int], ...] = ()
-    driven_background: tuple[int, int] | tuple[()] = ()
+    backgrounds: tuple[int, ...] = ()
+    driven_receptor: int = -1
     noise: tuple[str, ...] = ()
     drive: str = ""
-    replayed: int = 0
-
-    @property
-    def cells(self) -> int:
-        """Cells of all assemblies."""
-        return self.size * self.assemblies
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -106,25 +82,99 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Wires:
-    """The synapses of one projection.
+class Group:
+    """Populations whose cells are of one kind, side by side.
+
+    Parameters
+    ----------
+    cells : Cells
+        What they are.
+    populations, sizes, assemblies : tuple of int
+        Index of each population in the circuit, its cells per assembly, and its assemblies.
+    replayed : int
+        Room for so many recorded spikes, where the population replays a recording.
+    """
+
+    cells: Cells
+    populations: tuple[int, ...]
+    sizes: tuple[int, ...]
+    assemblies: tuple[int, ...]
+    replayed: int = 0
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Cells of each population."""
+        return np.multiply(self.sizes, self.assemblies)
+
+    @property
+    def n(self) -> int:
+        """Cells of all populations."""
+        return int(self.counts.sum())
+
+    @property
+    def units(self) -> int:
+        """Assemblies of all populations."""
+        return sum(self.assemblies)
+
+    def first(self, population: int) -> int:
+        """The index of the first cell of a population."""
+        return int(self.counts[: self.populations.index(population)].sum())
+
+    @cached_property
+    def assembly(self) -> NDArray[np.int32]:
+        """The assembly of every cell, counted within its population."""
+        parts = [np.repeat(np.arange(n), size) for n, size in zip(self.assemblies, self.sizes, strict=True)]
+        return np.concatenate(parts).astype(np.int32)
+
+    @cached_property
+    def unit(self) -> NDArray[np.int32]:
+        """The assembly of every cell, counted over all populations."""
+        sizes = np.repeat(self.sizes, self.assemblies)
+        return np.repeat(np.arange(self.units), sizes).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Synapses between two groups that act on the same receptor.
 
     Parameters
     ----------
     source, target, receptor : int
-        Indices of the populations, and of the target's receptor.
+        Indices of the groups, and of the target's receptor.
+    projections : tuple of int
+        Index of each projection in the circuit.
     synapses : int
-        How many there is room for; 0 where NMDA gating is summed over assemblies instead.
-    factors, delays : bool
-        Whether each synapse has a weight factor and a delay of its own.
+        How many there is room for.
+    own_weights, own_delays : bool
+        Whether each synapse has a weight and a delay of its own.
     """
 
     source: int
     target: int
     receptor: int
+    projections: tuple[int, ...]
     synapses: int
-    factors: bool
-    delays: bool
+    own_weights: bool
+    own_delays: bool
+
+
+@dataclass(frozen=True)
+class Gates:
+    """NMDA gating kept for the source cells of one synapse model, because it is the same at all synapses of a cell.
+
+    Parameters
+    ----------
+    synapse : int
+        Index of the circuit's synapse.
+    parts : tuple of (population, projections)
+        Source populations with the projections that read their gating; one entry for each delay.
+    readers : tuple of (int, int)
+        Groups whose cells read it, and their receptor for it.
+    """
+
+    synapse: int
+    parts: tuple[tuple[int, tuple[int, ...]], ...]
+    readers: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -133,10 +183,8 @@ class Structure:
 
     Parameters
     ----------
-    cells, wires : tuple
-        Populations and projections, in the order of the definition.
-    gates : tuple of Gate
-        What NMDA synapses read.
+    groups, bundles, gates : tuple
+        Its parts.
     dt_ms, method : float, str
         Time step and integration.
     steps : int
@@ -147,9 +195,9 @@ class Structure:
         How many frames the stimulus has and how long each lasts; a constant stimulus is one frame.
     """
 
-    cells: tuple[Cells, ...]
-    wires: tuple[Wires, ...]
-    gates: tuple[Gate, ...]
+    groups: tuple[Group, ...]
+    bundles: tuple[Bundle, ...]
+    gates: tuple[Gates, ...]
     dt_ms: float
     method: str
     steps: int
@@ -157,27 +205,26 @@ class Structure:
     frames: int
     frame_ms: float
 
+    def group_of(self, population: int) -> int:
+        """The index of the group that holds a population."""
+        return next(k for k, group in enumerate(self.groups) if population in group.populations)
+
 
 def structure(circuit: Circuit, connections: list[Connections], runs: list[Run], timing: Timing) -> Structure:
-    """What has to be compiled to carry out `runs` of `circuit` with any synapses as many as `connections`."""
+    """What has to be compiled to carry out `runs` of `circuit` with as many synapses as `connections` has.
+
+    Raises
+    ------
+    DefinitionError
+        If a projection through NMDA synapses is not the same for all cells of an assembly.
+    """
+    together = len(circuit.projections) > _APART
     frames = max((len(run.drive) for run in runs), default=1)
-    cells = [_cells(population, circuit, runs) for population in circuit.populations]
-    index = {p.name: k for k, p in enumerate(circuit.populations)}
-    wires = tuple(
-        Wires(
-            source=index[projection.source],
-            target=index[projection.target],
-            receptor=cells[index[projection.target]].receptors.index(_receptor(projection, circuit)),
-            synapses=0 if is_gated(projection, circuit) else capacity(projection, len(made.source)),
-            factors=made.factor is not None or projection.rule == "bernoulli",
-            delays=made.delay_steps is not None,
-        )
-        for projection, made in zip(circuit.projections, connections, strict=True)
-    )
-    return Structure(
-        cells=tuple(cells),
-        wires=wires,
-        gates=_gates(circuit),
+    groups = _groups(circuit, runs, together=together)
+    made = Structure(
+        groups=groups,
+        bundles=(),
+        gates=(),
         dt_ms=circuit.dt_ms,
         method=circuit.method,
         steps=round(timing.total_ms / circuit.dt_ms),
@@ -185,23 +232,12 @@ def structure(circuit: Circuit, connections: list[Connections], runs: list[Run],
         frames=frames,
         frame_ms=runs[0].frame_ms if frames > 1 else 0.0,
     )
+    return replace(made, bundles=_bundles(made, circuit, connections, together=together), gates=_gates(made, circuit))
 
 
 def is_gated(projection: Projection, circuit: Circuit) -> bool:
     """True where NMDA gating kept by the source is summed, and no single synapse exists."""
     return circuit.synapse(projection.synapse).model == "nmda"
-
-
-def capacity(projection: Projection, synapses: int) -> int:
-    """Room for the synapses of a projection, so that most draws of a random number of them share a build.
-
-    The number of Bernoulli synapses varies with a standard deviation of at most its square root; room comes in
-    multiples of at least 16 of these, and what is left over is filled with synapses of weight 0.
-    """
-    if projection.rule != "bernoulli" or synapses == 0:
-        return synapses
-    grain: int = 2 ** math.ceil(math.log2(16 * math.sqrt(synapses)))
-    return math.ceil(synapses / grain) * grain
 
 
 def component(projection: Projection, circuit: Circuit) -> str:
@@ -215,42 +251,32 @@ def component(projection: Projection, circuit: Circuit) -> str:
     return "recurrent_excitatory" if projection.sign >= 0 else "recurrent_inhibitory"
 
 
-def _receptor(projection: Projection, circuit: Circuit) -> Receptor:
-    return _as_receptor(projection.synapse, component(projection, circuit), circuit)
-
-
 def _as_receptor(synapse: str, counted: str, circuit: Circuit) -> Receptor:
     names = [s.name for s in circuit.synapses]
     model = circuit.synapse(synapse).model
     return Receptor(names.index(synapse), model, counted if SYNAPSES[model].kind == "conductance" else "")
 
 
-def _cells(population: Population, circuit: Circuit, runs: list[Run]) -> Cells:
+def _receptor(projection: Projection, circuit: Circuit) -> Receptor:
+    return _as_receptor(projection.synapse, component(projection, circuit), circuit)
+
+
+def _cells(population: Population, circuit: Circuit) -> Cells:
     reached = {_receptor(q, circuit) for q in circuit.projections if q.target == population.name}
-    own = [(k, b.synapse) for k, b in enumerate(circuit.backgrounds) if b.target == population.name]
-    reached |= {_as_receptor(synapse, UNCOUNTED, circuit) for _, synapse in own}
+    own = [b.synapse for b in circuit.backgrounds if b.target == population.name]
+    reached |= {_as_receptor(synapse, UNCOUNTED, circuit) for synapse in own}
     drive = circuit.drive.onto if circuit.drive is not None and population.name in circuit.drive.targets else ""
     # The stimulus adds to the first background; what it adds counts as feedforward, so it has a conductance of its own.
-    added = [(k, _as_receptor(synapse, "feedforward", circuit)) for k, synapse in own if drive == "background"][:1]
-    reached |= {receptor for _, receptor in added}
+    added = [_as_receptor(synapse, "feedforward", circuit) for synapse in own if drive == "background"][:1]
     # Sorted by name: the order in which currents are added must not depend on that of the file.
-    receptors = sorted(reached, key=lambda r: (circuit.synapses[r.synapse].name, r.component))
-    spikes = max((len(run.replay[population.name][0]) for run in runs if population.name in run.replay), default=0)
+    order = sorted({*reached, *added}, key=lambda r: (circuit.synapses[r.synapse].name, r.component))
     return Cells(
         neuron=population.neuron,
-        size=population.size,
-        assemblies=population.assemblies,
-        receptors=tuple(receptors),
-        gated=tuple(
-            (k, receptors.index(_receptor(q, circuit)))
-            for k, q in enumerate(circuit.projections)
-            if q.target == population.name and is_gated(q, circuit)
-        ),
-        backgrounds=tuple((k, receptors.index(_as_receptor(s, UNCOUNTED, circuit))) for k, s in own),
-        driven_background=(added[0][0], receptors.index(added[0][1])) if added else (),
+        receptors=tuple(order),
+        backgrounds=tuple(order.index(_as_receptor(synapse, UNCOUNTED, circuit)) for synapse in own),
+        driven_receptor=order.index(added[0]) if added else -1,
         noise=_noise(population),
         drive=drive,
-        replayed=2 ** math.ceil(math.log2(max(spikes, 1))) if population.neuron == "replay" else 0,
     )
 
 
@@ -261,15 +287,90 @@ def _noise(population: Population) -> tuple[str, ...]:
     return tuple(name for name, size in sources.items() if size)
 
 
-def _gates(circuit: Circuit) -> tuple[Gate, ...]:
-    populations, synapses = ([part.name for part in parts] for parts in (circuit.populations, circuit.synapses))
-    found: dict[tuple[int, int, float], list[int]] = {}
+def _groups(circuit: Circuit, runs: list[Run], *, together: bool) -> tuple[Group, ...]:
+    kinds: dict[tuple[Cells, int], list[int]] = {}
+    for k, population in enumerate(circuit.populations):
+        apart = -1 if together and population.neuron != "replay" else k
+        kinds.setdefault((_cells(population, circuit), apart), []).append(k)
+    return tuple(
+        Group(
+            cells,
+            tuple(indices),
+            tuple(circuit.populations[k].size for k in indices),
+            tuple(circuit.populations[k].assemblies for k in indices),
+            _room(circuit.populations[indices[0]], runs),
+        )
+        for (cells, _), indices in kinds.items()
+    )
+
+
+def _room(population: Population, runs: list[Run]) -> int:
+    """Room for recorded spikes, a power of two, so that runs with other recordings find the same build."""
+    spikes = [len(run.replay[population.name][0]) for run in runs if population.name in run.replay]
+    return 2 ** math.ceil(math.log2(max(*spikes, 1, 1))) if population.neuron == "replay" else 0
+
+
+def _bundles(
+    made: Structure, circuit: Circuit, connections: list[Connections], *, together: bool
+) -> tuple[Bundle, ...]:
+    names = [p.name for p in circuit.populations]
+    found: dict[tuple[int, int, int, int], list[int]] = {}
+    for k, q in enumerate(circuit.projections):
+        if not is_gated(q, circuit) and len(connections[k].source):
+            target = made.group_of(names.index(q.target))
+            receptor = made.groups[target].cells.receptors.index(_receptor(q, circuit))
+            key = (made.group_of(names.index(q.source)), target, receptor, -1 if together else k)
+            found.setdefault(key, []).append(k)
+    bundles = []
+    for (source, target, receptor, _), ks in found.items():
+        drawn = [connections[k] for k in ks]
+        chance = any(circuit.projections[k].rule == "bernoulli" for k in ks)
+        synapses = sum(len(c.source) for c in drawn)
+        bundles.append(
+            Bundle(
+                source,
+                target,
+                receptor,
+                tuple(ks),
+                synapses=capacity(synapses) if chance else synapses,
+                own_weights=together or chance or drawn[0].factor is not None,
+                own_delays=together or drawn[0].delay_steps is not None,
+            )
+        )
+    return tuple(bundles)
+
+
+def capacity(synapses: int) -> int:
+    """Room for synapses, so that most draws of a random number of them share a build.
+
+    The number of Bernoulli synapses varies with a standard deviation of at most its square root; room comes in
+    multiples of at least 16 of these, and what is left over is filled with synapses of weight 0.
+    """
+    grain: int = 2 ** math.ceil(math.log2(16 * math.sqrt(synapses)))
+    return math.ceil(synapses / grain) * grain
+
+
+def _gates(made: Structure, circuit: Circuit) -> tuple[Gates, ...]:
+    names = [p.name for p in circuit.populations]
+    found: dict[int, dict[tuple[int, float], list[int]]] = {}
     for k, q in enumerate(circuit.projections):
         if is_gated(q, circuit):
             _check_gated(q)
-            key = (populations.index(q.source), synapses.index(q.synapse), q.delay_ms)
-            found.setdefault(key, []).append(k)
-    return tuple(Gate(source, synapse, tuple(ks)) for (source, synapse, _), ks in found.items())
+            parts = found.setdefault([s.name for s in circuit.synapses].index(q.synapse), {})
+            parts.setdefault((names.index(q.source), q.delay_ms), []).append(k)
+    return tuple(
+        Gates(
+            synapse,
+            tuple((population, tuple(ks)) for (population, _), ks in parts.items()),
+            tuple(
+                (g, r)
+                for g, group in enumerate(made.groups)
+                for r, receptor in enumerate(group.cells.receptors)
+                if receptor.synapse == synapse
+            ),
+        )
+        for synapse, parts in found.items()
+    )
 
 
 def _check_gated(projection: Projection) -> None:
