@@ -18,14 +18,15 @@ def statements(cells: Cells, stimulus: str) -> str:
     """
     lines = []
     for b, k in enumerate(cells.backgrounds):
-        receptor, rate, own = cells.receptors[k], f"rate_background_{b}", cells.driven_receptor
+        receptor, own, rate = cells.receptors[k], cells.driven_receptor, f"rate_background_{b}"
+        expected = f"{rate} * dt"
         if b == 0 and stimulus and is_conductance(receptor):  # apart, so that what the stimulus adds is recorded apart
-            lines.append(_added(b, jumping(cells.receptors[own], own), f"clip(0 * hertz{stimulus}, 0, inf)"))
+            lines.append(_added(b, jumping(cells.receptors[own], own), f"clip(({stimulus[3:]}) * dt, 0, inf)"))
         elif b == 0 and stimulus:
-            rate = f"clip({rate}{stimulus}, 0, inf)"
-        lines.append(_added(b, jumping(receptor, k), rate))
+            expected = f"clip(({rate}{stimulus}) * dt, 0, inf)"
+        lines.append(_added(b, jumping(receptor, k), expected))
     return "\n".join(lines)
 
 
-def _added(background: int, variable: str, rate: str) -> str:
-    return f"{variable} += weight_background_{background} * poisson({rate} * dt)"
+def _added(background: int, variable: str, expected: str) -> str:
+    return f"{variable} += weight_background_{background} * poisson({expected})"

@@ -103,8 +103,8 @@ def _synapses(made: Structure, k: int, bundle: Bundle, groups: list[brian2.Group
     synapses = brian2.Synapses(
         groups[bundle.source],
         groups[bundle.target],
-        f"w : {unit(receptor)} {'(constant)' if bundle.own_weights else '(shared, constant)'}",
-        on_pre=f"{jumping(receptor, bundle.receptor)}_post += w",
+        f"jump : {unit(receptor)} {'(constant)' if bundle.own_weights else '(shared, constant)'}",
+        on_pre=f"{jumping(receptor, bundle.receptor)}_post += jump",
         delay=None if bundle.own_delays else 0 * brian2.ms,
         namespace={},
         dt=made.dt_ms * brian2.ms,

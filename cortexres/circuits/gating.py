@@ -1,7 +1,7 @@
 """NMDA gating, kept once per source cell and summed per assembly: work that grows with cells, not with synapses.
 
-All synapses of a cell open and close alike, and every cell of a target assembly reads the same weighted sum over all
-source cells; so no synapse is stored. Wang 2002, doi:10.1016/S0896-6273(02)01092-9.
+All synapses of a cell open and close alike, and a target cell weights all source cells of an assembly alike; so no
+synapse is stored. Wang 2002, doi:10.1016/S0896-6273(02)01092-9.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ opening : hertz (shared, constant)
 
 
 def gating_objects(made: Structure, k: int, gates: Gates, groups: list[brian2.Group]) -> list[brian2.BrianObject]:
-    """The Brian2 objects of one synapse model's gates; the cells that read them are linked to the sums.
+    """The Brian2 objects of one synapse model's gates.
 
-    Sums are made in order within a step: per source assembly, then per target assembly, then read by the cells.
+    Sums are made in order within a step: per source assembly, then over these for each target cell, which reads them.
     """
     common = {"namespace": {}, "dt": made.dt_ms * brian2.ms}
     counts = [_cells(made, population) for population, _ in gates.parts]
@@ -31,7 +31,7 @@ def gating_objects(made: Structure, k: int, gates: Gates, groups: list[brian2.Gr
     first_unit = np.cumsum([0] + [len(c) for c in counts])
     units += np.repeat(first_unit[:-1], [sum(c) for c in counts])
     states = brian2.NeuronGroup(len(units), _GATES, method=made.method, name=f"gates_{k}", **common)
-    totals = brian2.NeuronGroup(first_unit[-1], "total : 1", order=-2, name=f"gate_totals_{k}", **common)
+    totals = brian2.NeuronGroup(first_unit[-1], "total : 1", order=-1, name=f"gate_totals_{k}", **common)
     summing = brian2.Synapses(
         states, totals, "total_post = s_pre : 1 (summed)", name=f"gate_sums_{k}", **common
     )
@@ -47,19 +47,16 @@ def gating_objects(made: Structure, k: int, gates: Gates, groups: list[brian2.Gr
         objects.append(opening)
         first += n
     for g, r in gates.readers:
-        reading = made.groups[g]
-        sums = brian2.NeuronGroup(reading.units, "total : siemens", order=-1, name=f"gated_{g}_{r}", **common)
         mixing = brian2.Synapses(
             totals,
-            sums,
-            "share : siemens (constant)\ntotal_post = share * total_pre : siemens (summed)",
+            groups[g],
+            f"share : siemens (constant)\ng_{r}_post = share * total_pre : siemens (summed)",
             name=f"mixing_{g}_{r}",
             **common,
         )
-        pairs = np.indices((len(totals), reading.units)).reshape(2, -1)
+        pairs = np.indices((len(totals), made.groups[g].n)).reshape(2, -1)
         mixing.connect(i=pairs[0], j=pairs[1])
-        setattr(groups[g], f"g_{r}", brian2.linked_var(sums, "total", index=reading.unit))
-        objects += [sums, mixing]
+        objects.append(mixing)
     return objects
 
 

@@ -69,7 +69,8 @@ def _per_drive(circuit: Circuit) -> Array:
         population, value = circuit.population(name), 1.0
         if circuit.drive.onto == "background":
             background = next(b for b in circuit.backgrounds if b.target == name)
-            current = SYNAPSES[circuit.synapse(background.synapse).model].kind == "current"
-            value = background.weight_mV * membrane_tau_ms(population) * 1e-3 if current else 0.0
+            synapse = circuit.synapse(background.synapse)
+            tau_s = membrane_tau_ms(population, synapse.compartment) * 1e-3
+            value = background.weight_mV * tau_s if SYNAPSES[synapse.model].kind == "current" else 0.0
         factor[first : first + population.assemblies] = value
     return factor

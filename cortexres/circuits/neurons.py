@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cortexres.circuits.structure import UNCOUNTED, Cells, Group, Receptor
 from cortexres.circuits.synapses import equations as synaptic_equations
-from cortexres.circuits.synapses import is_conductance, state, unit
+from cortexres.circuits.synapses import is_conductance, potential, state, unit
 from cortexres.definitions.models import NEURONS
 
 #: Brian2's unit for the suffix of a definition's name, and the factor to it.
@@ -58,12 +58,13 @@ dv/dt = (v_rest + mu - v) / tau_m + to_soma / C_m{noise} : volt (unless refracto
 to_soma = g_dendrite_to_soma * plateau + w_soma + soma_current{soma} : amp
 dw_soma/dt = -w_soma / tau_w_soma : amp
 dtheta/dt = -theta / tau_threshold : volt
-dv_dendrite/dt = (v_rest - v_dendrite) / tau_dendrite + to_dendrite / C_dendrite : volt
+g_leak = C_m / tau_m : siemens
+dv_dendrite/dt = (v_rest + mu_dendrite - v_dendrite) / tau_dendrite + to_dendrite / C_dendrite : volt
+g_leak_dendrite = C_dendrite / tau_dendrite : siemens
 to_dendrite = g_dendrite * plateau + bap * box + w_dendrite + dendrite_current{dendrite} : amp
 dw_dendrite/dt = (a_dendrite * (v_dendrite - v_rest) - w_dendrite) / tau_w_dendrite : amp
 plateau = 1 / (1 + exp(-(v_dendrite - v_half) / v_slope)) : 1{substep}
-box = int(since > timestep(bap_delay, dt)) * int(since <= timestep(bap_delay + bap_duration, dt)) : 1{substep}
-since = timestep(t - lastspike, dt) : integer
+box = int(t - lastspike > bap_delay + dt / 2) * int(t - lastspike < bap_delay + bap_duration + dt / 2) : 1{substep}
 """,
     threshold="v > v_threshold + theta",
     reset="v = v_reset\nw_soma += b_soma\ntheta += threshold_kick",
@@ -151,12 +152,27 @@ def _ou(end: str) -> str:
 
 def _input(cells: Cells, stimulus: str) -> list[str]:
     """Mean input, drive, and what all receptors add, each as the depolarisation that it would cause."""
-    currents = [state(r, k) for k, r in enumerate(cells.receptors) if not is_conductance(r) and r.model != "delta"]
-    inputs = [name for name in (*cells.recorded, UNCOUNTED) if _drawn(cells, name)]
-    lines = [f"input_{name} = ({' + '.join(_drawn(cells, name))}) / g_leak : volt" for name in inputs]
-    terms = [*currents, *(f"input_{name}" for name in inputs)]
-    lines += [f"mu = mean_input{stimulus}{''.join(f' + {term}' for term in terms)} : volt"]
-    return [*lines, f"base = v_rest + mean_input{stimulus} : volt"]
+    lines, mean = [], f"mean_input{stimulus}"
+    for end, suffix in (("soma", ""), ("dendrite", "_dendrite")):
+        own = [(k, r) for k, r in enumerate(cells.receptors) if r.compartment == end]
+        terms = [state(r, k) for k, r in own if not is_conductance(r) and r.model != "delta"]
+        for name in (*cells.recorded, UNCOUNTED):
+            drawn = [_drawn(r, k) for k, r in own if r.component == name]
+            if drawn:
+                lines += [f"input_{name}{suffix} = ({' + '.join(drawn)}) / g_leak{suffix} : volt"]
+                terms += [f"input_{name}{suffix}"]
+        if end == "soma":
+            lines += [f"mu = {' + '.join([mean, *terms])} : volt", f"base = v_rest + {mean} : volt"]
+        elif cells.neuron == "two_compartment":
+            lines += [f"mu_dendrite = {' + '.join(terms) or '0 * volt'} : volt"]
+    return lines
+
+
+def recorded_input(cells: Cells, component: str) -> str:
+    """The input of a component through all conductances of a cell, as an expression of its variables."""
+    ends = [r.compartment for r in cells.receptors if r.component == component]
+    names = {"soma": f"input_{component}", "dendrite": f"input_{component}_dendrite"}
+    return " + ".join(f"{name}_pre" for end, name in names.items() if end in ends)
 
 
 def _receptor(receptor: Receptor, k: int, fixed: str, substep: str) -> str:
@@ -164,15 +180,12 @@ def _receptor(receptor: Receptor, k: int, fixed: str, substep: str) -> str:
     if is_conductance(receptor):
         lines += [f"reversal_{k} : volt {fixed}"]
     if receptor.model == "nmda":  # Jahr & Stevens 1990, doi:10.1523/JNEUROSCI.10-09-03178.1990
-        lines += [f"magnesium_{k} : 1 {fixed}", f"g_{k} : siemens (linked)"]
-        lines += [f"block_{k} = 1 / (1 + magnesium_{k} * exp(-62 * v / volt) / 3.57) : 1{substep}"]
+        lines += [f"magnesium_{k} : 1 {fixed}", f"g_{k} : siemens"]
+        lines += [f"block_{k} = 1 / (1 + magnesium_{k} * exp(-62 * {potential(receptor)} / volt) / 3.57) : 1{substep}"]
     return "\n".join(lines)
 
 
-def _drawn(cells: Cells, component: str) -> list[str]:
-    """The terms of the current through all conductances of one component."""
-    return [
-        f"g_{k}{f' * block_{k}' if r.model == 'nmda' else ''} * (reversal_{k} - v)"
-        for k, r in enumerate(cells.receptors)
-        if r.component == component
-    ]
+def _drawn(receptor: Receptor, k: int) -> str:
+    """The current through a conductance."""
+    block = f" * block_{k}" if receptor.model == "nmda" else ""
+    return f"g_{k}{block} * (reversal_{k} - {potential(receptor)})"

@@ -51,9 +51,9 @@ def synapse_values(made: Structure, circuit: Circuit, connections: list[Connecti
         jumps = [jump(q, circuit.population(q.target), circuit.synapse(q.synapse)) for q, _ in parts]
         if bundle.own_weights:
             own = [w * _each(drawn.factor, 1.0, drawn) for w, (_, drawn) in zip(jumps, parts, strict=True)]
-            values[f"bundle_{k}.w"] = fill(np.concatenate(own), bundle.synapses)
+            values[f"bundle_{k}.jump"] = fill(np.concatenate(own), bundle.synapses)
         else:
-            values[f"bundle_{k}.w"] = jumps[0]
+            values[f"bundle_{k}.jump"] = jumps[0]
         if bundle.own_delays:
             steps = [_each(drawn.delay_steps, q.delay_ms / circuit.dt_ms, drawn) for q, drawn in parts]
             values[f"bundle_{k}.delay"] = fill(np.concatenate(steps) * (circuit.dt_ms * 1e-3), bundle.synapses)
@@ -186,5 +186,5 @@ def _gates(made: Structure, circuit: Circuit, k: int, gates: Gates) -> Values:
                     rows = slice(first, first + group.assemblies[place])
                     shares[rows] += assembly_factors(q, circuit) * (q.conductance_nS * 1e-9)
             columns.append(shares)
-        values[f"mixing_{g}_{r}.share"] = np.concatenate(columns, axis=1).T.ravel()  # stored source by source
+        values[f"mixing_{g}_{r}.share"] = np.concatenate(columns, axis=1).T[:, group.unit].ravel()  # source by source
     return values

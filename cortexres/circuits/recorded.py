@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cortexres.circuits.brian import brian2
+from cortexres.circuits.neurons import recorded_input
 from cortexres.circuits.structure import Group, Structure
 
 
@@ -23,7 +24,7 @@ def recorder(
     common = {"namespace": {}, "dt": made.sample_steps * made.dt_ms * brian2.ms}
     names = group.cells.recorded
     sums = brian2.NeuronGroup(group.units, "\n".join(f"{n} : volt" for n in names), name=f"sums_{k}", **common)
-    lines = [f"{n}_post = input_{n}_pre : volt (summed)" for n in names]
+    lines = [f"{n}_post = {recorded_input(group.cells, n)} : volt (summed)" for n in names]
     summing = brian2.Synapses(cells, sums, "\n".join(lines), name=f"summing_{k}", **common)
     summing.connect(i=np.arange(group.n), j=group.unit)
     monitor = brian2.StateMonitor(sums, names, record=True, when="end", dt=common["dt"], name=f"samples_{k}")

@@ -41,11 +41,14 @@ class Receptor:
     component : str
         Where the state is a conductance: the component that it is recorded in (or `UNCOUNTED`); otherwise empty,
         because currents are reconstructed from spikes.
+    compartment : str
+        ``"soma"`` or, of cells with two compartments, ``"dendrite"``.
     """
 
     synapse: int
     model: str
     component: str = ""
+    compartment: str = "soma"
 
 
 @dataclass(frozen=True)
@@ -253,8 +256,9 @@ def component(projection: Projection, circuit: Circuit) -> str:
 
 def _as_receptor(synapse: str, counted: str, circuit: Circuit) -> Receptor:
     names = [s.name for s in circuit.synapses]
-    model = circuit.synapse(synapse).model
-    return Receptor(names.index(synapse), model, counted if SYNAPSES[model].kind == "conductance" else "")
+    own = circuit.synapse(synapse)
+    counted = counted if SYNAPSES[own.model].kind == "conductance" else ""
+    return Receptor(names.index(synapse), own.model, counted, own.compartment)
 
 
 def _receptor(projection: Projection, circuit: Circuit) -> Receptor:

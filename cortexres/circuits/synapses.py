@@ -49,14 +49,19 @@ def equations(receptor: Receptor, k: int) -> str:
 
 def jumping(receptor: Receptor, k: int) -> str:
     """The variable that jumps at a spike."""
-    return {"delta": "v", "alpha": f"h_{k}"}.get(shape(receptor.model), state(receptor, k))
+    return {"delta": potential(receptor), "alpha": f"h_{k}"}.get(shape(receptor.model), state(receptor, k))
 
 
-def membrane_tau_ms(population: Population) -> float:
-    """The time constant of the membrane at rest, in ms."""
+def potential(receptor: Receptor) -> str:
+    """The variable of the potential that the receptor acts on."""
+    return "v" if receptor.compartment == "soma" else "v_dendrite"
+
+
+def membrane_tau_ms(population: Population, compartment: str = "soma") -> float:
+    """The time constant of a compartment's membrane at rest, in ms."""
     if population.neuron == "adex":
         return population.parameter("C_m_pF") / population.parameter("g_leak_nS")
-    return population.parameter("tau_m_ms")
+    return population.parameter("tau_m_ms" if compartment == "soma" else "tau_dendrite_ms")
 
 
 def jump_mV(projection: Projection | Background, target: Population, synapse: Synapse) -> float:
@@ -66,7 +71,7 @@ def jump_mV(projection: Projection | Background, target: Population, synapse: Sy
     """
     if synapse.model == "delta":
         return projection.weight_mV
-    return projection.weight_mV * membrane_tau_ms(target) / synapse.tau_ms
+    return projection.weight_mV * membrane_tau_ms(target, synapse.compartment) / synapse.tau_ms
 
 
 def jump_nS(projection: Projection | Background, synapse: Synapse) -> float:
