@@ -72,6 +72,8 @@ BAD_PROJECTIONS = [
     ({"delay_matrix_ms": ((1.0, 2.0),)}, "delay_matrix has 1 rows, expected 1 rows of 1"),
     ({"matrix": ((1.0,), (2.0,))}, "matrix has 2 rows, expected 1 rows of 1"),
     ({"matrix": ((float("inf"),),)}, "matrix holds a value that is not finite"),
+    ({"matrix": ((-1.0,),)}, "matrix holds negative factors, expected 0 or more"),
+    ({"rule": "fixed_total", "probability": 1.0}, "joins every pair with probability 1, .* use 'all_to_all'"),
     ({"conductance_nS": 1.0}, "conductance_nS is 1, and a synapse of model 'exponential_current' takes weight_mV"),
     ({"strength": 1.0}, "strength is 1, and a synapse of model 'exponential_current' takes weight_mV"),
     ({"profile": Profile(kind="gaussian")}, "width is 0 deg, expected above 0"),

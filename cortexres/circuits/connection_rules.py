@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from cortexres.circuits.partners import Partners
 from cortexres.definitions import Population, Projection
+from cortexres.definitions.expected_synapses import synapses_for
 from cortexres.errors import DefinitionError
 
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -43,11 +44,6 @@ def synapse_count(projection: Projection, source: Population, target: Population
     -----
     ``"fixed_total"`` with a probability C makes the total S = ln(1 - C) / ln(1 - 1 / M) for M possible pairs, so that
     a pair has at least one synapse with probability C (Potjans & Diesmann 2014, doi:10.1093/cercor/bhs358).
-
-    Raises
-    ------
-    DefinitionError
-        If rule ``"fixed_total"`` has a probability of 1, which no number of synapses reaches.
     """
     return _count(projection, Partners(projection, source, target))
 
@@ -71,13 +67,7 @@ def _count(projection: Projection, partners: Partners) -> int:
 def _total(projection: Projection, pairs: int) -> int:
     if projection.total or not pairs:
         return projection.total if pairs else 0
-    if projection.probability >= 1.0 or pairs == 1:
-        raise DefinitionError(
-            f"projection {projection.source} -> {projection.target}: rule 'fixed_total' joins {pairs} pairs with "
-            f"probability {projection.probability:g}, expected one below 1 and several pairs; use 'all_to_all'"
-        )
-    # log1p would be more exact, by a few synapses in a hundred million; this is the number that has been published.
-    return round(math.log(1.0 - projection.probability) / math.log(1.0 - 1.0 / pairs))
+    return synapses_for(projection.probability, pairs)
 
 
 def _fixed_in_degree(projection: Projection, partners: Partners, rng: np.random.Generator) -> Pairs:

@@ -52,10 +52,15 @@ def total_synapses(projection: Projection, circuit: Circuit) -> int:
     """
     source, target = circuit.population(projection.source), circuit.population(projection.target)
     pairs = int(np.count_nonzero(_partner_weights(projection, source, target))) * source.size * target.size
-    if projection.total or not projection.probability or pairs < 2:
-        return projection.total
+    return projection.total or synapses_for(projection.probability, pairs)
+
+
+def synapses_for(probability: float, pairs: int) -> int:
+    """Draws with replacement that join each of `pairs` at least once with a probability below 1."""
+    if pairs < 2:
+        return 0
     # log1p would be more exact, by a few synapses in a hundred million; this is the number that has been published.
-    return round(math.log(1.0 - projection.probability) / math.log(1.0 - 1.0 / pairs))
+    return round(math.log(1.0 - probability) / math.log(1.0 - 1.0 / pairs))
 
 
 def mean_weight_factors(projection: Projection, circuit: Circuit) -> Array:

@@ -192,6 +192,10 @@ def _pair(projection: Projection, source: Population, target: Population) -> Ite
     yield from _matrix("delay_matrix", projection.delay_matrix_ms, n, m)
     if projection.profile.kind == "same" and n != m:
         yield f"profile 'same' joins {m} to {n} assemblies, expected as many on both sides"
+    if any(v < 0 for row in projection.matrix for v in row):
+        yield "matrix holds negative factors, expected 0 or more: the sign of a projection is that of its weight"
+    if projection.rule == "fixed_total" and projection.probability >= 1.0:
+        yield "rule 'fixed_total' joins every pair with probability 1, as no number of synapses does; use 'all_to_all'"
     if projection.rule == "one_to_one" and source.cells != target.cells:
         yield f"rule 'one_to_one' joins {source.cells} to {target.cells} cells, expected as many on both sides"
     pairs = source.cells * target.cells
