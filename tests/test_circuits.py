@@ -13,7 +13,8 @@ from cortexres.circuits.binning import Bins
 from cortexres.circuits.components import current_paths, synaptic_currents
 from cortexres.circuits.connectivity import draw, mean_out_degree
 from cortexres.circuits.runs import Run, Spikes, Timing, child_seed
-from cortexres.circuits.structure import Structure, structure
+from cortexres.circuits.structure import Structure
+from cortexres.circuits.structure_of import structure
 from cortexres.definitions import Circuit, Profile, assembly_profile
 from cortexres.errors import ArgumentError, SchemaError, SimulationError
 
@@ -162,7 +163,7 @@ def test_currents_from_spikes_equal_the_recorded_ones(small: Circuit) -> None:
     brian2.prefs.codegen.target = "numpy"
     try:
         brian2.seed(3)
-        built = build(made, parameters.synapse_pairs(made, small, connections), {})
+        built = build(made, parameters.synapse_pairs(made, small, connections), {}, {})
         runtime._set(built, parameters.circuit_values(made, small, timing))
         runtime._set(built, parameters.synapse_values(made, small, connections))
         recorders = [StateMonitor(g, ["I_0", "I_1"], record=True) for g in built.groups]

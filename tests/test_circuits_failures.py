@@ -15,7 +15,7 @@ import pytest
 from cortexres.circuits import engines, runtime, standalone
 from cortexres.circuits.connectivity import draw
 from cortexres.circuits.runs import Run, Timing
-from cortexres.circuits.structure import structure
+from cortexres.circuits.structure_of import structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
 
@@ -79,7 +79,7 @@ def test_a_build_that_something_half_removed_is_replaced(tmp_path: Path) -> None
     (folder / "code").mkdir(parents=True)
     (folder / "code" / "static_arrays").mkdir()
     (folder / "code" / "main").write_text("new")
-    (folder / "code" / "layout.json").write_text(json.dumps({"synapses": []}))
+    (folder / "code" / "layout.json").write_text(json.dumps({"synapses": [], "replay": {}}))
     standalone._keep(folder, place)
     assert (place / "main").read_text() == "new"
 

@@ -15,7 +15,7 @@ from cortexres.circuits.recorded import recorder
 from cortexres.circuits.structure import Bundle, Group, Structure
 from cortexres.circuits.synapses import jumping, unit
 
-#: Source and target cell of every synapse of a bundle.
+#: Source and target cell of every synapse of a bundle; cell and step of every spike of a recording.
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
@@ -38,7 +38,12 @@ class Built(NamedTuple):
     samples: dict[int, brian2.StateMonitor]
 
 
-def build(made: Structure, pairs: Sequence[Pairs], frames: Mapping[int, NDArray[np.float64]]) -> Built:
+def build(
+    made: Structure,
+    pairs: Sequence[Pairs],
+    frames: Mapping[int, NDArray[np.float64]],
+    replay: Mapping[int, Pairs],
+) -> Built:
     """The network of a structure; its numbers are set afterwards, from `cortexres.circuits.parameters`.
 
     Parameters
@@ -49,8 +54,13 @@ def build(made: Structure, pairs: Sequence[Pairs], frames: Mapping[int, NDArray[
         Cell indices of the synapses of each bundle.
     frames : dict of int to array (frame, channel)
         The stimulus of each driven group in volt or hertz, where it has several frames; by default 0.
+    replay : dict of int to (cell, step)
+        The spikes, sorted by step, of each group that replays a recording.
     """
-    groups = [_group(made, k, group, frames.get(k)) for k, group in enumerate(made.groups)]
+    groups = [
+        _replay(made, k, group, replay[k]) if group.replayed else _group(made, k, group, frames.get(k))
+        for k, group in enumerate(made.groups)
+    ]
     objects: list[brian2.BrianObject] = [*groups]
     objects += [_synapses(made, k, b, groups, pairs[k]) for k, b in enumerate(made.bundles)]
     for k, gates in enumerate(made.gates):
@@ -88,6 +98,11 @@ def _group(made: Structure, k: int, group: Group, frames: NDArray[np.float64] | 
         term = drive_term(cells, frames=made.frames) if cells.drive == "background" else ""
         built.run_regularly(backgrounds.statements(cells, term), when="synapses", dt=dt, name=f"{name}_background")
     return built
+
+
+def _replay(made: Structure, k: int, group: Group, spikes: Pairs) -> brian2.SpikeGeneratorGroup:
+    dt = made.dt_ms * brian2.ms
+    return brian2.SpikeGeneratorGroup(group.n, spikes[0], spikes[1] * dt, dt=dt, sorted=True, name=f"cells_{k}")
 
 
 def _method(made: Structure, group: Group) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cortexres.circuits.connectivity import Connections
 from cortexres.circuits.neurons import UNITS
 from cortexres.circuits.propagators import propagators
-from cortexres.circuits.runs import Run, Timing, drive_scale, first_conductances, first_potentials
+from cortexres.circuits.runs import Timing
 from cortexres.circuits.structure import Gates, Group, Structure
 from cortexres.circuits.synapses import is_conductance, jump
 from cortexres.definitions import Circuit, Population, Projection
@@ -77,43 +77,6 @@ def synapse_pairs(
     return pairs
 
 
-def run_values(made: Structure, circuit: Circuit, run: Run) -> Values:
-    """The numbers of one run: a constant stimulus and the states at the start."""
-    potentials, conductances = first_potentials(circuit, run), first_conductances(circuit, run)
-    values: Values = {}
-    for k, group in enumerate(made.groups):
-        populations = [circuit.populations[p] for p in group.populations]
-        if group.cells.drive and made.frames == 1:
-            drives = [np.repeat(_drive(circuit, p, run)[0], p.size) for p in populations]
-            values[f"cells_{k}.x"] = np.concatenate(drives)
-        if populations[0].name in potentials:
-            values[f"cells_{k}.v"] = np.concatenate([potentials[p.name] for p in populations])
-        if populations[0].neuron == "two_compartment":
-            rest = [p.parameter("v_rest_mV") * 1e-3 for p in populations]
-            values[f"cells_{k}.v_dendrite"] = np.repeat(rest, group.counts)
-        started = set()  # a synapse may have several receptors, told apart for recording; the start belongs to one
-        for r, receptor in enumerate(group.cells.receptors):
-            name = circuit.synapses[receptor.synapse].name
-            if is_conductance(receptor) and receptor.model != "nmda" and name not in started:
-                given = [conductances[p.name, name] for p in populations if (p.name, name) in conductances]
-                if given:
-                    values[f"cells_{k}.g_{r}"] = np.concatenate(given)
-                    started.add(name)
-    return values
-
-
-def frame_values(made: Structure, circuit: Circuit, run: Run) -> dict[int, NDArray[np.float64]]:
-    """The stimulus of each driven group in volt or hertz, (frame, channel), where it has several frames."""
-    if made.frames == 1:
-        return {}
-    found = {}
-    for k, group in enumerate(made.groups):
-        if group.cells.drive:
-            values = _drive(circuit, circuit.populations[group.populations[0]], run)
-            found[k] = np.concatenate([values, np.repeat(values[-1:], made.frames - len(values), axis=0)])
-    return found
-
-
 def assembly_factors(projection: Projection, circuit: Circuit) -> NDArray[np.float64]:
     """The weight factor of each pair of assemblies: (target assembly, source assembly)."""
     shape = (circuit.population(projection.target).assemblies, circuit.population(projection.source).assemblies)
@@ -130,12 +93,6 @@ def fill(values: NDArray[Any], room: int) -> NDArray[Any]:
 
 def _each(own: NDArray[Any] | None, common: float, drawn: Connections) -> NDArray[np.float64]:
     return np.full(len(drawn.source), common) if own is None else own.astype(np.float64)
-
-
-def _drive(circuit: Circuit, population: Population, run: Run) -> NDArray[np.float64]:
-    """What a population is driven by, in volt or hertz: (frame, channel)."""
-    silent = population.silenced and population.neuron == "poisson"
-    return run.drive * (0.0 if silent else drive_scale(circuit))
 
 
 def _numbers(group: Group, population: Population, circuit: Circuit, *, exact: bool) -> dict[str, float]:

@@ -17,6 +17,7 @@ from cortexres.circuits import engines
 from cortexres.circuits.binning import Bins
 from cortexres.circuits.connectivity import Connections, draw
 from cortexres.circuits.drives import DriveFrames, drive_frames
+from cortexres.circuits.memory import check_memory
 from cortexres.circuits.runs import Activity, Run, Timing
 from cortexres.definitions import Circuit, to_json
 from cortexres.errors import ArgumentError
@@ -101,6 +102,8 @@ def plan(
     if connectivity_rng is not None:
         synapses = int(np.random.default_rng(connectivity_rng).integers(2**62))
     chosen = "numpy" if circuit.is_rate else engines.choose(target)
+    at_once = min(jobs or _cores(), trials * len(given.ids)) if chosen == "cpp_standalone" else 1
+    check_memory(circuit, jobs=at_once)
     return Plan(
         circuit=circuit,
         stimuli=given,
@@ -114,7 +117,7 @@ def plan(
         timing=Timing(settle_ms, duration_ms, _sample_steps(bins, circuit) * circuit.dt_ms),
         bins=bins,
         target=chosen,
-        jobs=jobs or _cores(),
+        jobs=at_once,
         entropy={"noise": str(noise), "synapses": str(synapses)},
         stimulus_facts=_facts(stimuli, given),
     )

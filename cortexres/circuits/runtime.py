@@ -13,19 +13,14 @@ import numpy as np
 from cortexres.circuits.brian import brian2
 from cortexres.circuits.build import Built, build
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.parameters import (
-    Values,
-    circuit_values,
-    frame_values,
-    run_values,
-    synapse_pairs,
-    synapse_values,
-)
+from cortexres.circuits.parameters import Values, circuit_values, synapse_pairs, synapse_values
+from cortexres.circuits.run_parameters import frame_values, replay_values, run_values
 from cortexres.circuits.runs import Activity, Run, Timing, noise_seed
 from cortexres.circuits.samples import population_spikes, unit_samples
-from cortexres.circuits.structure import Structure, structure
+from cortexres.circuits.structure import Structure
+from cortexres.circuits.structure_of import structure
 from cortexres.definitions import Circuit
-from cortexres.errors import SimulationError
+from cortexres.errors import CortexresError, SimulationError
 
 
 def run_all(
@@ -40,6 +35,8 @@ def run_all(
         with _codegen_target(target), _own_seed(noise_seed(run)), _interrupt_is_kept():
             try:
                 activity = _run_one(made, circuit, connections, run, timing)
+            except CortexresError:
+                raise
             except Exception as error:  # Brian2 raises what its code generation, numpy or a compiler raises
                 said = (str(error).strip() or type(error).__name__).splitlines()[-1]
                 raise SimulationError(
@@ -52,7 +49,8 @@ def run_all(
 def _run_one(
     made: Structure, circuit: Circuit, connections: list[Connections], run: Run, timing: Timing
 ) -> Activity:
-    built = build(made, synapse_pairs(made, circuit, connections), frame_values(made, circuit, run))
+    pairs, frames = synapse_pairs(made, circuit, connections), frame_values(made, circuit, run)
+    built = build(made, pairs, frames, replay_values(made, circuit, run))
     _set(built, circuit_values(made, circuit, timing) | synapse_values(made, circuit, connections))
     _set(built, run_values(made, circuit, run))
     built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})

@@ -27,17 +27,12 @@ from numpy.typing import NDArray
 
 import cortexres
 from cortexres.circuits.connectivity import Connections
-from cortexres.circuits.parameters import (
-    Values,
-    circuit_values,
-    frame_values,
-    run_values,
-    synapse_pairs,
-    synapse_values,
-)
+from cortexres.circuits.parameters import Values, circuit_values, synapse_pairs, synapse_values
+from cortexres.circuits.run_parameters import frame_values, replay_values, run_values
 from cortexres.circuits.runs import Activity, Run, Timing, noise_seed
 from cortexres.circuits.samples import population_spikes, unit_samples
-from cortexres.circuits.structure import Structure, structure
+from cortexres.circuits.structure import Structure
+from cortexres.circuits.structure_of import structure
 from cortexres.definitions import Circuit
 from cortexres.errors import SimulationError
 
@@ -128,8 +123,8 @@ def _keep(folder: Path, place: Path) -> None:
     kept = folder / "kept"
     kept.mkdir()
     layout = json.loads((folder / "code" / "layout.json").read_text(encoding="utf-8"))
-    for files in layout["synapses"]:  # each simulation writes its own
-        for name in files.values():
+    for files in (*layout["synapses"], *layout["replay"].values()):  # each simulation or run writes its own
+        for name in files:
             (folder / "code" / "static_arrays" / name).unlink()
     for name in ("main", "layout.json", "static_arrays"):
         shutil.move(folder / "code" / name, kept / name)
@@ -159,8 +154,8 @@ class _Work:
         """Write what all runs share: synapses, and the numbers of the circuit."""
         pairs = synapse_pairs(self.made, self.circuit, connections)
         for files, (source, target) in zip(self.layout["synapses"], pairs, strict=True):
-            source.tofile(self.folder / "static_arrays" / files["sources"])
-            target.tofile(self.folder / "static_arrays" / files["targets"])
+            source.tofile(self.folder / "static_arrays" / files[0])
+            target.tofile(self.folder / "static_arrays" / files[1])
         values = circuit_values(self.made, self.circuit, timing)
         values |= synapse_values(self.made, self.circuit, connections)
         self.arguments = _arguments(values, self.folder)
@@ -173,9 +168,10 @@ class _Work:
                 f"frames_{k}.values": v for k, v in frame_values(self.made, self.circuit, run).items()
             }
             own = _arguments(run_values(self.made, self.circuit, run) | frames, results)
+            self._lay_out_arrays(results / "static_arrays", run)
             done = subprocess.run(
                 [str(self.binary), "--results_dir", f"{results}{os.sep}", *self.arguments, *own],
-                cwd=self.folder,
+                cwd=results,
                 capture_output=True,
                 text=True,
                 env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run))},
@@ -184,6 +180,20 @@ class _Work:
             spikes = _read_spikes(self.circuit.name, results, self.layout, done)
             samples = _read_samples(self.made, results, self.layout)
             return Activity(population_spikes(self.made, self.circuit, spikes), unit_samples(self.made, samples))
+
+
+    def _lay_out_arrays(self, folder: Path, run: Run) -> None:
+        """The arrays that a binary reads where it starts: those of all runs, and the run's own recordings."""
+        recordings = replay_values(self.made, self.circuit, run)
+        if not recordings:
+            folder.symlink_to(self.folder / "static_arrays")
+            return
+        folder.mkdir()
+        for shared in (self.folder / "static_arrays").iterdir():
+            (folder / shared.name).symlink_to(shared)
+        for k, arrays in recordings.items():
+            for name, array in zip(self.layout["replay"][str(k)], arrays, strict=True):
+                array.tofile(folder / name)
 
 
 def _arguments(values: Values, folder: Path) -> list[str]:

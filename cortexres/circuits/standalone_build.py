@@ -44,7 +44,12 @@ def compile_structure(made: Structure, folder: Path) -> None:
     brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder))
     # Any synapses of the right number will do: each run is given its own.
     nowhere = [(np.zeros(bundle.synapses, dtype=np.int32),) * 2 for bundle in made.bundles]
-    built = build(made, nowhere, {})
+    never = {
+        k: (np.zeros(group.replayed, dtype=np.int32), made.steps + np.arange(group.replayed))
+        for k, group in enumerate(made.groups)
+        if group.replayed
+    }
+    built = build(made, nowhere, {}, never)
     brian2.device.insert_code("before_network_run", _SEED_FROM_ENVIRONMENT)
     brian2.device.apply_run_args()  # before the run begins: delays are read when it does
     built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
@@ -53,7 +58,8 @@ def compile_structure(made: Structure, folder: Path) -> None:
     layout = {
         "spikes": [_files(monitor, ("i", "t", "N")) for monitor in built.monitors],
         "samples": {k: _files(monitor, made.groups[k].cells.recorded) for k, monitor in built.samples.items()},
-        "synapses": [_static_files(f"bundle_{k}") for k in range(len(made.bundles))],
+        "replay": {k: _static_files(f"cells_{k}", ("neuron_index", "_timebins")) for k in never},
+        "synapses": [_static_files(f"bundle_{k}", ("sources", "targets")) for k in range(len(made.bundles))],
     }
     (folder / "layout.json").write_text(json.dumps(layout), encoding="utf-8")
 
@@ -74,12 +80,13 @@ def _files(monitor: Any, names: tuple[str, ...]) -> dict[str, str]:
     return {name: brian2.device.get_array_filename(monitor.variables[name]) for name in names}
 
 
-def _static_files(synapses: str) -> dict[str, str]:
+def _static_files(owner: str, ends: tuple[str, ...]) -> list[str]:
+    """The files of the arrays of an object, which are written anew for each simulation or run."""
     names = list(brian2.device.static_arrays)
-    found = {end: [n for n in names if n.endswith(f"_{synapses}_{end}")] for end in ("sources", "targets")}
-    if any(len(matches) != 1 for matches in found.values()):
-        raise RuntimeError(f"expected one file of sources and of targets for {synapses}, got {found}")
-    return {end: matches[0] for end, matches in found.items()}
+    found = [[name for name in names if name.endswith(f"_{owner}_{end}")] for end in ends]
+    if any(len(matches) != 1 for matches in found):
+        raise RuntimeError(f"expected one file of each of {', '.join(ends)} for {owner}, got {found}")
+    return [matches[0] for matches in found]
 
 
 if __name__ == "__main__":

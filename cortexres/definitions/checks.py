@@ -76,6 +76,8 @@ def _drive(drive: Drive, circuit: Circuit) -> Iterator[str]:
                 f"onto is {drive.onto!r} and {name} is of kind {kind!r}, expected onto = 'rate' for Poisson sources "
                 "and 'mean_input' or 'background' for cells"
             )
+        if driven.neuron == "replay":
+            yield f"{name} replays recorded spikes, which no stimulus changes; choose another target"
         if drive.onto == "background" and name not in {b.target for b in circuit.backgrounds}:
             yield f"onto is 'background', and {name} has none: add it to [[backgrounds]]"
     if len({populations[n].assemblies for n in drive.targets if n in populations}) > 1:

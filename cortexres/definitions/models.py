@@ -145,6 +145,7 @@ NEURONS: dict[str, NeuronModel] = {
         "Naud & Sprekeler 2018, doi:10.1073/pnas.1720995115",
     ),
     "poisson": NeuronModel("external", "Hz", {"rate_Hz": Parameter(RATE_HZ, 0.0)}, "independent Poisson sources"),
+    "replay": NeuronModel("external", "Hz", {}, "spikes that were recorded before"),
     "linear": NeuronModel("rate", "Hz", dict(_RATE), "Murphy & Miller 2009, doi:10.1016/j.neuron.2009.02.005"),
     "threshold_linear": NeuronModel(
         "rate",
