@@ -141,7 +141,8 @@ def exact_step(cells: Cells) -> str:
             currents += [f"I_{k} = keep_{k} * I_{k} + h_into_{k} * h_{k}", f"h_{k} = keep_{k} * h_{k}"]
         else:
             currents += [f"I_{k} = keep_{k} * I_{k}"]
-    return "\n".join([f"v = {' + '.join(v)}", *currents])
+    # First everything, then the potential by itself: only so may Brian2's numpy target skip refractory cells.
+    return "\n".join([f"_v = {' + '.join(v)}", *currents, "v = _v"])
 
 
 def _ou(end: str) -> str:

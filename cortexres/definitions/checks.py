@@ -122,7 +122,7 @@ def _method(circuit: Circuit) -> Iterator[str]:
     if circuit.method != "exact":
         return
     for p in circuit.populations:
-        if p.neuron not in ("lif", "poisson") or p.noise_mV:
+        if p.neuron not in ("lif", "poisson", "replay") or p.noise_mV:
             yield f"method 'exact' needs 'lif' cells without noise, population {p.name} is another; use 'euler'"
     for s in circuit.synapses:
         if s.model not in _EXACT_SYNAPSES:
