@@ -442,9 +442,11 @@ def test_starts_are_drawn_as_defined() -> None:
         method="exponential_euler",
         synapses=(Synapse(name="s", model="exponential_conductance", tau_ms=5.0, start_mean_nS=1.0, start_sd_nS=2.0),),
         projections=(Projection(source="R", target="E", synapse="s", rule="one_to_one", conductance_nS=1.0),),
+        backgrounds=(Background(target="E", synapse="s", count=1, rate_Hz=1.0, conductance_nS=1.0),),
     )
-    _, found = run_numpy(what, 0.1, names={1: ("v", "g_0")})
-    v, g = found["v"][:, 0] * 1e3, found["g_0"][:, 0] * 1e9
+    _, found = run_numpy(what, 0.1, names={1: ("v", "g_0", "g_1")})
+    # told apart for recording, the two conductances through one synapse start as one
+    v, g = found["v"][:, 0] * 1e3, (found["g_0"] + found["g_1"])[:, 0] * 1e9
     assert v.mean() == pytest.approx(-3.0, abs=4.5 * 2 / np.sqrt(1000))
     assert v.std() == pytest.approx(2.0, rel=4.5 / np.sqrt(2000))
     assert g.min() == 0.0
