@@ -450,4 +450,5 @@ def test_starts_are_drawn_as_defined() -> None:
     assert v.mean() == pytest.approx(-3.0, abs=4.5 * 2 / np.sqrt(1000))
     assert v.std() == pytest.approx(2.0, rel=4.5 / np.sqrt(2000))
     assert g.min() == 0.0
+    assert g.mean() == pytest.approx(0.6915 + 2 * 0.3521, abs=4.5 * 1.5 / np.sqrt(1000))  # mean of a normal cut at 0
     assert (g == 0).mean() == pytest.approx(0.3085, abs=4.5 * 0.015)  # P(z < -1/2)
