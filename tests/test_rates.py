@@ -191,7 +191,7 @@ def test_turning_the_stimulus_turns_the_response_of_a_ring() -> None:
 
 def test_weights_are_strength_times_profile_times_matrix() -> None:
     base = load_circuit("rubin_2015")
-    n, factor = 6, np.arange(36.0).reshape(6, 6) - 10
+    n, factor = 6, np.arange(36.0).reshape(6, 6)
     populations = tuple(replace(p, assemblies=n) for p in base.populations)
     profile = Profile(kind="gaussian", width_deg=40.0, normalised=False)
     rows = tuple(map(tuple, factor.tolist()))

@@ -314,13 +314,16 @@ def test_self_sustained_counts_trials_that_go_on(cells: Circuit, monkeypatch: py
     given(monkeypatch, known_spikes(cells, trains, {"settle": 0.0, "end": 1000.0}))
     settings = {"trials": 4.0, "duration_ms": 1000.0}
     found = spiking_protocols.self_sustained(cells, settings)
-    assert found["sustained"] == 0.25
+    assert found["ignited"] == 0.75  # one of four trials is silent throughout
+    assert found["sustained"] == pytest.approx(1 / 3)
     assert (found["rate.all"], found["rate.I"]) == (pytest.approx(3 / 7), 0.0)
     assert found["cv.all"] == 0.0
     given(monkeypatch, known_spikes(cells, {(0, 2, 6): [899.0]}, {"settle": 0.0, "end": 1000.0}))
     found = spiking_protocols.self_sustained(cells, settings)
-    assert found["sustained"] == 0.0
+    assert (found["ignited"], found["sustained"]) == (0.25, 0.0)
     assert np.isnan(found["rate.all"])
+    given(monkeypatch, known_spikes(cells, {}, {"settle": 0.0, "end": 1000.0}))
+    assert np.isnan(spiking_protocols.self_sustained(cells, settings)["sustained"])
 
 
 def test_disinhibition_compares_the_same_runs(cells: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:

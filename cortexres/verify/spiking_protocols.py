@@ -59,14 +59,16 @@ def self_sustained(circuit: Circuit, settings: Mapping[str, Setting]) -> Measure
     Returns
     -------
     dict of str to float
-        ``sustained``, the share of trials in which a cell fires in the last 100 ms; ``rate.POP`` in Hz and ``cv.POP``
-        (trains of at least `min_spikes`) of every population and of ``all`` cells, in these trials: NaN without any.
+        ``ignited``, the share of trials in which a cell fires after settling; ``sustained``, the share of these in
+        which one fires in the last 100 ms; ``rate.POP`` in Hz and ``cv.POP`` (trains of at least `min_spikes`) of every
+        population and of ``all`` cells, in the trials that last: NaN without any.
     """
     allow(settings, (*_RUN, "min_spikes"))
     groups = _groups(circuit, settings)
     group = groups["all"]
     lasting = np.unique(group.run[group.time_ms >= group.t_stop_ms - 100.0])
-    found = {"sustained": lasting.size / group.runs}
+    ignited = np.unique(group.run).size
+    found = {"ignited": ignited / group.runs, "sustained": lasting.size / ignited if ignited else float("nan")}
     for name, trains in groups.items():
         kept = statistics.of_runs(trains, lasting) if lasting.size else None
         minimum = whole(settings, "min_spikes", 3)
