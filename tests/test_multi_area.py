@@ -62,6 +62,12 @@ def test_areas_move_as_a_loop_over_them_says(variant: str, three: AreaData) -> N
     np.testing.assert_allclose(found.response[-1], last.y[:, -1], rtol=1e-6)
 
 
+def test_weakly_joined_areas_can_be_left_apart(three: AreaData) -> None:
+    circuit = with_areas(load_circuit("joglekar_2018_rate"), three, least_fln=0.15)
+    joined = sum(np.asarray(q.matrix) for q in circuit.projections if q.pathway != "recurrent" and q.target == "E")
+    np.testing.assert_array_equal(joined > 0, FLN >= 0.15)
+
+
 def test_all_areas_rest_at_the_rates_of_one(three: AreaData) -> None:
     for variant in ("weak", "strong", "strong_no_feedback"):
         circuit = with_areas(load_circuit(f"joglekar_2018_rate:{variant}"), three)

@@ -322,7 +322,7 @@ def test_self_sustained_counts_trials_that_go_on(cells: Circuit, monkeypatch: py
     found = spiking_protocols.self_sustained(cells, settings)
     assert (found["ignited"], found["sustained"]) == (0.25, 0.0)
     assert np.isnan(found["rate.all"])
-    given(monkeypatch, known_spikes(cells, {}, {"settle": 0.0, "end": 1000.0}))
+    given(monkeypatch, known_spikes(cells, {(0, 0, 0): [-5.0]}, {"settle": 10.0, "end": 1000.0}))
     assert np.isnan(spiking_protocols.self_sustained(cells, settings)["sustained"])
 
 

@@ -109,7 +109,12 @@ def load_area_data(folder: str | Path) -> AreaData:
 
 
 def with_areas(
-    circuit: Circuit, data: AreaData, *, gradient: float = 0.68, speed_m_per_s: float = 3.5
+    circuit: Circuit,
+    data: AreaData,
+    *,
+    gradient: float = 0.68,
+    speed_m_per_s: float = 3.5,
+    least_fln: float = 0.0,
 ) -> Circuit:
     """The circuit of one area in every area of `data`, joined by its long-range projections.
 
@@ -127,6 +132,8 @@ def with_areas(
         Increase of excitation along the hierarchy.
     speed_m_per_s : float
         Conduction speed, with which distances become the delays of long-range projections between spiking cells.
+    least_fln : float
+        Pairs of areas joined by less than this are left apart, which saves the synapses of many weak projections.
 
     Returns
     -------
@@ -158,7 +165,7 @@ def with_areas(
     return dataclasses.replace(
         circuit,
         populations=tuple(_in_areas(p, data) for p in circuit.populations),
-        projections=tuple(_between_areas(q, data, gradient, delays) for q in circuit.projections),
+        projections=tuple(_between_areas(q, data, gradient, delays, least_fln) for q in circuit.projections),
     )
 
 
@@ -166,13 +173,16 @@ def _in_areas(population: Population, data: AreaData) -> Population:
     return dataclasses.replace(population, assemblies=len(data.areas), assembly_areas=data.areas)
 
 
-def _between_areas(q: Projection, data: AreaData, gradient: float, delays: Array | None) -> Projection:
+def _between_areas(
+    q: Projection, data: AreaData, gradient: float, delays: Array | None, least_fln: float
+) -> Projection:
     h = data.hierarchy / data.hierarchy.max()
     if q.pathway == "recurrent":
         factor = np.eye(len(h))
     else:
         lower = h[None, :] < h[:, None]  # the source lies below the target
-        factor = np.where(lower if q.pathway == "feedforward" else ~lower, data.fln, 0.0)
+        joined = (lower if q.pathway == "feedforward" else ~lower) & (data.fln >= least_fln)
+        factor = np.where(joined, data.fln, 0.0)
     if q.sign > 0:
         factor = factor * (1.0 + gradient * h)[:, None]
     long_range = delays is not None and q.pathway != "recurrent"

@@ -158,7 +158,7 @@ def area_peaks_spiking(circuit: Circuit, settings: Mapping[str, Setting]) -> Mea
 
     The circuit is that of one area, put into every area of the data in `data_folder`, or else in the folder of the
     environment variable ``CORTEXRES_DATA``, with `gradient` along the hierarchy; see
-    `cortexres.definitions.multi_area`. `amplitude_mV` is added to the first area for `pulse_ms`.
+    `cortexres.definitions.multi_area`; areas joined by less than `least_fln` are left apart. `amplitude_mV` is added to the first area for `pulse_ms`.
 
     Returns
     -------
@@ -171,9 +171,13 @@ def area_peaks_spiking(circuit: Circuit, settings: Mapping[str, Setting]) -> Mea
     DataFileError
         If no folder is named, or it lacks the data.
     """
-    allow(settings, ("amplitude_mV", "pulse_ms", "duration_ms", "settle_ms", "trials", "gradient", "bin_ms"))
+    allow(
+        settings,
+        ("amplitude_mV", "pulse_ms", "duration_ms", "settle_ms", "trials", "gradient", "least_fln", "bin_ms"),
+    )
     anatomy = load_area_data(data_folder(circuit, settings))
-    chain = with_areas(circuit, anatomy, gradient=number(settings, "gradient"))
+    least = number(settings, "least_fln", 0.0)
+    chain = with_areas(circuit, anatomy, gradient=number(settings, "gradient"), least_fln=least)
     areas = driven_units(chain)[0]
     amplitudes = np.zeros((1, areas.size))
     amplitudes[0, 0] = number(settings, "amplitude_mV")
