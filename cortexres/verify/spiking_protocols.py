@@ -158,7 +158,8 @@ def area_peaks_spiking(circuit: Circuit, settings: Mapping[str, Setting]) -> Mea
 
     The circuit is that of one area, put into every area of the data in `data_folder`, or else in the folder of the
     environment variable ``CORTEXRES_DATA``, with `gradient` along the hierarchy; see
-    `cortexres.definitions.multi_area`; areas joined by less than `least_fln` are left apart. `amplitude_mV` is added to the first area for `pulse_ms`.
+    `cortexres.definitions.multi_area`. Areas joined by less than `least_fln` are left apart. `amplitude_mV` is added
+    to the first area for `pulse_ms`.
 
     Returns
     -------
