@@ -2,6 +2,9 @@
 
 Populations, projections and synapses stay where they are and only numbers change, so that a perturbed circuit draws
 the same synapses, noise and starting potentials from the same seeds as the intact one.
+
+Threshold-linear rates are defined by their rate at rest, and the constant input that brings it about follows from the
+weights: a perturbation changes how they respond, and leaves the rates at which they rest (which may be unstable then).
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ def silencing(circuit: Circuit, channels: ArrayLike, *, field: MeanField | None 
     ValidityError
         If the circuit has no mean field.
 
+    Notes
+    -----
+    The rate gain is not that of `cortexres.circuits.silencing`, which cuts the recurrent input altogether: here the
+    part of it that is there without a stimulus stays. The two agree where the circuit is silent at rest.
+
     References
     ----------
     Lien & Scanziani (2013), doi:10.1038/nn.3488, who silence the cortex around a thalamic response.
