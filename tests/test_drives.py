@@ -172,3 +172,11 @@ def test_what_a_circuit_cannot_take(circuit: Circuit) -> None:
         drive_frames(silent, images)
     with pytest.raises(SchemaError, match=r"stimuli: got list, expected an xarray\.Dataset"):
         drive_frames(circuit, [1.0])  # type: ignore[arg-type]
+
+
+def test_spikes_cannot_be_taken_from_a_background() -> None:
+    wang = load_circuit("wang_2002")  # adds its drive to the background
+    frames = drive_frames(wang, stimuli.steps([[0.0, 40.0]], units="Hz"))
+    np.testing.assert_array_equal(frames.values, [[[0.0, 40.0]]])
+    with pytest.raises(ArgumentError, match="the drive goes down to -40 Hz, expected 0 or more"):
+        drive_frames(wang, stimuli.steps([[40.0, -40.0]], units="Hz"))

@@ -79,6 +79,11 @@ def drive_frames(circuit: Circuit, stimuli: xr.Dataset | None) -> DriveFrames:
         raise ArgumentError(
             f"frame_ms is {frame_ms:g}, expected a multiple of dt = {circuit.dt_ms:g} ms of circuit {circuit.name}"
         )
+    if circuit.drive.onto == "background" and float(drive.min()) < 0.0:
+        raise ArgumentError(
+            f"the drive goes down to {float(drive.min()):g} Hz, expected 0 or more: circuit {circuit.name} adds it to a"
+            " background, of which spikes cannot be taken away; define a background of a lower rate instead"
+        )
     ids = np.asarray(stimuli["stimulus"].values, dtype=np.int64)
     labels = stimuli["label"].values if "label" in stimuli.coords else ids.astype(str)
     return DriveFrames(ids, labels, np.asarray(drive.values, dtype=np.float64), frame_ms)
