@@ -22,6 +22,7 @@ def text_of(name: str) -> str:
         ("populations.E.size", 100),
         ("populations.E.start.kind", "normal"),
         ("synapses.excitatory.tau_ms", 3.0),
+        ("projections.E->E.profile.kappa", 1.5),
         ("projections.I->E.weight_mV", -0.7),
         ("projections.I->E:inhibitory.delay_ms", 2.0),
         ("drive.front_end.gain_mV", 2.0),
@@ -37,7 +38,7 @@ def test_a_path_changes_one_number(path: str, value: float | str) -> None:
     differing = [p for p in before if before[p] != after[p]]
     assert len(differing) <= 1
     full = [p for p in after if p.split(".")[-1] == path.split(".")[-1] and after[p] == value]
-    assert full or ".start." in path
+    assert full
 
 
 def read(circuit: object, path: str) -> object:
@@ -51,6 +52,7 @@ def read(circuit: object, path: str) -> object:
             found = getattr(found, name)
         return found
     name, _, field = rest.rpartition(".")
+    name, _, table = name.rpartition(".") if name.endswith((".start", ".profile")) else (name, "", "")
     for part in getattr(circuit, head):
         names = {
             "populations": lambda p: p.name,
@@ -59,6 +61,7 @@ def read(circuit: object, path: str) -> object:
             "backgrounds": lambda p: f"{p.target}:{p.synapse}",
         }[head](part)
         if names == name:
+            part = getattr(part, table) if table else part
             values = getattr(part, "parameters", {})
             return values.get(field, getattr(part, field, None))
     raise AssertionError(path)
@@ -91,6 +94,24 @@ def test_values_are_checked_like_a_definition() -> None:
 def test_unknown_paths(path: str, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         with_values(load_circuit("ei_assemblies"), {path: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("populations.E.size", 1.5, "a whole number"),
+        ("populations.E.size", True, "a whole number"),
+        ("populations.E.tau_m_ms", "20", "a number"),
+        ("populations.E.neuron", 4, "text"),
+        ("populations.E.silenced", 1, "true or false"),
+        ("populations.E.start.mean_mV", "low", "a number"),
+        ("drive.front_end.channels", 2.5, "a whole number"),
+        ("dt_ms", "short", "a number"),
+    ],
+)
+def test_values_of_another_kind_are_refused(path: str, value: float | str, expected: str) -> None:
+    with pytest.raises(DefinitionError, match=f"^{path} is {value!r}, expected {expected}$"):
+        with_values(load_circuit("ei_assemblies"), {path: value})
 
 
 @pytest.mark.parametrize("name", CIRCUITS)
