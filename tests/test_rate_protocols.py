@@ -13,7 +13,6 @@ from cortexres.definitions import Protocol, load_circuit, load_verification
 from cortexres.definitions.targets import Setting
 from cortexres.errors import DataFileError, DefinitionError
 from cortexres.verify.rate_protocols import (
-    DATA_VARIABLE,
     RATE_PROTOCOLS,
     area_peaks,
     decision_times,
@@ -21,6 +20,7 @@ from cortexres.verify.rate_protocols import (
     ring_summation,
     steady_states,
 )
+from cortexres.verify.settings import DATA_VARIABLE
 
 RATE_CIRCUITS = ("murphy_miller_2009", "hennequin_2018", "rubin_2015", "joglekar_2018_rate", "wong_wang_2006")
 PROTOCOLS = [(name, p.name) for name in RATE_CIRCUITS for p in load_verification(name).protocols]
@@ -85,7 +85,7 @@ def test_more_evidence_is_decided_sooner_and_none_never() -> None:
 
 def test_what_a_protocol_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     murphy, decision = load_circuit("murphy_miller_2009"), load_circuit("wong_wang_2006")
-    with pytest.raises(DefinitionError, match="setting drives is None, expected a list of numbers"):
+    with pytest.raises(DefinitionError, match="setting drives is missing, expected a list of numbers"):
         steady_states(murphy, {})
     with pytest.raises(DefinitionError, match=r"setting drives is \('a',\), expected a list of numbers"):
         steady_states(murphy, {"drives": ("a",)})
@@ -99,7 +99,7 @@ def test_what_a_protocol_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         steady_states(decision, {"drive": (1.0,)})
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     joglekar, pulse = load_circuit("joglekar_2018_rate"), protocol("joglekar_2018_rate", "areas_weak").settings
-    with pytest.raises(DataFileError, match="area_peaks of joglekar_2018_rate needs anatomical data; name"):
+    with pytest.raises(DataFileError, match="joglekar_2018_rate needs anatomical data"):
         area_peaks(joglekar, pulse)
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     with pytest.raises(DataFileError, match="has 0 files named"):

@@ -206,6 +206,12 @@ def test_missing_data_is_one_line(command: Command, monkeypatch: pytest.MonkeyPa
     assert "*fln*.csv" in error
 
 
+def test_a_variant_that_does_not_exist_is_not_verified(command: Command) -> None:
+    code, said, error = command("brunel_2000:Z")
+    assert (code, said) == (2, "")
+    assert "no variant 'Z'" in error
+
+
 def test_a_circuit_without_targets_is_no_failure(command: Command, tmp_path: Path) -> None:
     (tmp_path / "bare.toml").write_text(HEAD)
     assert command(tmp_path / "bare.toml")[:2] == (0, "0 of 0 targets reproduced\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -13,16 +12,13 @@ from cortexres.definitions import Circuit, driven_units, first_units, unit_coord
 from cortexres.definitions.assemblies import RING_DEG
 from cortexres.definitions.multi_area import load_area_data, with_areas
 from cortexres.definitions.targets import Setting
-from cortexres.errors import DataFileError, DefinitionError
+from cortexres.errors import DefinitionError
 from cortexres.meanfield.rate_circuit import rate_fixed_point
 from cortexres.residual import decomposition
-from cortexres.verify.settings import allow, number
+from cortexres.verify.settings import allow, data_folder, number, numbers
 
 Array = NDArray[np.float64]
 Measured = dict[str, float]
-
-#: Names the folder of the anatomical data, where the setting `data_folder` does not.
-DATA_VARIABLE = "CORTEXRES_DATA"
 
 
 def steady_states(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
@@ -41,7 +37,7 @@ def steady_states(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured
     alone = replace(circuit, projections=tuple(q for q in circuit.projections if q.pathway == "feedforward"))
     base, base_alone = rate_fixed_point(circuit), rate_fixed_point(alone)
     found: Measured = {}
-    for drive in _numbers(settings, "drives"):
+    for drive in numbers(settings, "drives"):
         point, point_alone = rate_fixed_point(circuit, drive=drive), rate_fixed_point(alone, drive=drive)
         parts = decomposition(
             point.feedforward - base.feedforward,
@@ -73,7 +69,7 @@ def impulse(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
     from cortexres.circuits.rates import trajectory
 
     allow(settings, ("start", "duration_ms"))
-    moved = np.array(_numbers(settings, "start"))
+    moved = np.array(numbers(settings, "start"))
     populations = [p.name for p in circuit.populations]
     if len(moved) != len(populations):
         raise DefinitionError(
@@ -108,7 +104,7 @@ def ring_summation(circuit: Circuit, settings: Mapping[str, Setting]) -> Measure
     width, separation = number(settings, "width_deg"), number(settings, "separation_deg")
     one, other = _bump(angle, 0.0, width), _bump(angle, separation, width)
     found: Measured = {}
-    for c in _numbers(settings, "contrasts"):
+    for c in numbers(settings, "contrasts"):
         alone, second, both = (rate_fixed_point(circuit, drive=c * d).rates[units] for d in (one, other, one + other))
         found[f"rate.{circuit.drive.targets[0]}@{c:g}"] = float(alone[0])
         found[f"weight@{c:g}"] = float(both.sum() / (alone.sum() + second.sum()))
@@ -137,13 +133,7 @@ def area_peaks(circuit: Circuit, settings: Mapping[str, Setting]) -> Measured:
     from cortexres.circuits.rates import trajectory
 
     allow(settings, ("amplitude_Hz", "pulse_ms", "duration_ms", "gradient"))
-    folder = str(settings.get("data_folder") or os.environ.get(DATA_VARIABLE, ""))
-    if not folder:
-        raise DataFileError(
-            f"the protocol area_peaks of {circuit.name} needs anatomical data; name their folder with --data or in the"
-            f" environment variable {DATA_VARIABLE}"
-        )
-    whole = with_areas(circuit, load_area_data(folder), gradient=number(settings, "gradient"))
+    whole = with_areas(circuit, load_area_data(data_folder(circuit, settings)), gradient=number(settings, "gradient"))
     rest = rate_fixed_point(whole)
     channels = driven_units(whole)
     drive = np.zeros((2, channels.shape[1]))
@@ -183,20 +173,13 @@ def decision_times(circuit: Circuit, settings: Mapping[str, Setting]) -> Measure
     if units.shape[1] != 2:
         raise DefinitionError(f"circuit {circuit.name} has {units.shape[1]} channels, expected 2, one per choice")
     found: Measured = {}
-    for c in _numbers(settings, "coherences"):
+    for c in numbers(settings, "coherences"):
         drive = number(settings, "rate_Hz") * np.array([1.0 + c / 100.0, 1.0 - c / 100.0])
         run = trajectory(circuit, duration_ms=number(settings, "duration_ms"), drive=drive)
         first, second = run.response[:, units[0, 0]], run.response[:, units[0, 1]]
         found[f"time_ms@{c:g}"] = _crossing(first, number(settings, "threshold_Hz")) * circuit.dt_ms
         found[f"winner@{c:g}"], found[f"loser@{c:g}"] = float(first[-1]), float(second[-1])
     return found
-
-
-def _numbers(settings: Mapping[str, Setting], name: str) -> tuple[float, ...]:
-    value = settings.get(name)
-    if not isinstance(value, tuple) or not value or not all(isinstance(v, float | int) for v in value):
-        raise DefinitionError(f"protocol setting {name} is {value!r}, expected a list of numbers")
-    return tuple(float(v) for v in value)
 
 
 def _bump(angle: Array, centre: float, width: float) -> Array:

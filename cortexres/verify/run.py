@@ -89,7 +89,14 @@ def verify(
 
 
 def chosen(name: str | Path, *, slow: bool = True) -> list[tuple[Protocol, list[Target]]]:
-    """The protocols of a definition that `verify` would run, each with its targets; arguments as there."""
+    """The protocols of a definition that `verify` would run, each with its targets; arguments as there.
+
+    Raises
+    ------
+    DefinitionError
+        If there is no such definition or variant.
+    """
+    load_circuit(name)  # a misspelt variant has no protocols, and nothing would be found wrong with it
     verification = load_verification(name)
     variant = _variant(name)
     return [

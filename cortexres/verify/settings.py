@@ -30,6 +30,14 @@ def number(settings: Mapping[str, Setting], name: str, default: float | None = N
     raise _refused(name, value, "a number, with its unit where the name has one")
 
 
+def numbers(settings: Mapping[str, Setting], name: str) -> tuple[float, ...]:
+    """The list of numbers of that name, at least one; errors as in `number`."""
+    value = settings.get(name)
+    if not isinstance(value, tuple) or not value or not all(isinstance(v, float | int) for v in value):
+        raise _refused(name, value, "a list of numbers")
+    return tuple(float(v) for v in value)
+
+
 def whole(settings: Mapping[str, Setting], name: str, default: int | None = None) -> int:
     """The whole number above 0 of that name; errors as in `number`."""
     value = number(settings, name, default)
