@@ -202,7 +202,8 @@ def test_script_runs_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_readme_lines_of_python_run_as_written(tmp_path: Path) -> None:
-    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+@pytest.mark.parametrize("block", [1, 2])
+def test_readme_lines_of_python_run_as_written(tmp_path: Path, block: int) -> None:
+    code = (ROOT / "README.md").read_text().split("```python\n")[block].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
