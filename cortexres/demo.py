@@ -107,6 +107,7 @@ def run(options: Options) -> Outcome:
 
 def _run(options: Options, notes: list[str]) -> Outcome:
     folder, seed = options.folder, options.seed
+    io.check_writable(folder / "report.html")
     circuit = circuits.load(options.circuit) if isinstance(options.circuit, str) else options.circuit
     images = options.images if options.images is not None else stimuli.digits(options.n_stimuli, rng=seed)
     # Built first: a circuit that the mean field does not predict is refused before minutes of simulation.

@@ -14,7 +14,7 @@ import xarray as xr
 
 from cortexres import bridge, circuits, controls, demo, io, stimuli, summary
 from cortexres.definitions import Circuit
-from cortexres.errors import ArgumentError, ValidityError
+from cortexres.errors import ArgumentError, DataFileError, ValidityError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,6 +106,15 @@ def test_network_is_refused_before_anything_is_simulated(
     with pytest.raises(ValidityError, match="noise"):
         demo.run(replace(options, out=tmp_path, circuit=silent))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_else(
+    options: demo.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "residual_network", lambda *_, **__: pytest.fail("work began"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataFileError, match="file is not a folder; choose another place"):
+        demo.run(replace(options, out=tmp_path / "file" / "x"))
 
 
 def test_results_that_exist_stay_where_the_run_is_interrupted(

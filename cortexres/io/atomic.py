@@ -16,27 +16,29 @@ ABANDONED_S = 24 * 3600  # age at which a temporary file of another machine coun
 
 
 def check_writable(path: str | Path) -> Path:
-    """Return `path` if a file can be written there, so that long work need not end in a refusal; nothing is made.
+    """Return `path` if a file can be written there, so that long work need not end in a refusal.
+
+    No missing folder is made: a file is made, and removed at once, in the nearest folder that exists.
 
     Raises
     ------
     DataFileError
-        Where `path` is a folder, its folder cannot be made or is a file, or is not open for writing.
+        Where `path` is a folder or a device, its folder cannot be made or is a file, or takes no new file.
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise DataFileError(f"cannot write {path}: it is a folder; give the name of a file")
+        _refuse_other_than_file(path)
         folder = path.parent
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
             raise DataFileError(f"cannot write {path}: {folder} is not a folder; choose another place")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise DataFileError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+        # Permissions do not tell: they let root write everywhere, also in /proc, where nothing can be made.
+        probe = _temporary(folder / path.name)
+        probe.touch(exist_ok=False)
+        probe.unlink()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataFileError(f"cannot write {path}: {reason}; choose another place") from error
+        raise DataFileError(f"cannot write {path}: {_reason(error)}; choose another place") from error
     return path
 
 
@@ -64,23 +66,36 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> Path:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise DataFileError(f"cannot write {path}: it is a folder; give the name of a file")
+        _refuse_other_than_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
         _replace(path, data)
     except DataFileError:
         raise
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataFileError(
-            f"cannot write {path}: {reason}; nothing was changed, make room or choose another place"
+            f"cannot write {path}: {_reason(error)}; nothing was changed, make room or choose another place"
         ) from error
     return path
 
 
+def _refuse_other_than_file(path: Path) -> None:
+    if path.is_dir():
+        raise DataFileError(f"cannot write {path}: it is a folder; give the name of a file")
+    if path.exists() and not path.is_file():  # root would put a file in the place of /dev/null
+        raise DataFileError(f"cannot write {path}: it is a device or pipe; give the name of a file")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 def _replace(path: Path, data: bytes | memoryview) -> None:
-    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     try:
         # "x" refuses to write through a link that someone else put in the way.
         with temporary.open("xb") as file:
