@@ -37,6 +37,8 @@ def check_writable(path: str | Path) -> Path:
         probe = _temporary(folder / path.name)
         probe.touch(exist_ok=False)
         probe.unlink()
+    except DataFileError:
+        raise
     except (OSError, ValueError) as error:
         raise DataFileError(f"cannot write {path}: {_reason(error)}; choose another place") from error
     return path
