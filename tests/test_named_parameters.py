@@ -87,8 +87,13 @@ def test_values_are_checked_like_a_definition() -> None:
         ("drive.front_end.gian_mV", "no parameter 'drive.front_end.gian_mV', did you mean 'gain_mV'"),
         ("drive.back_end.gain_mV", "no parameter 'drive.back_end.gain_mV'"),
         ("dt_mss", "no parameter 'dt_mss', did you mean 'dt_ms'"),
-        ("populations", "no parameter 'populations'"),
-        ("", "no parameter ''"),
+        ("dt", "no parameter 'dt', did you mean 'dt_ms'"),
+        ("front.gian_mV", "no parameter 'front.gian_mV', did you mean 'drive.front_end.gain_mV'"),
+        ("wieght_cv", r"no parameter 'wieght_cv', did you mean 'projections\.E->E:excitatory\.weight_cv'"),
+        ("tau_ms", r"no parameter 'tau_ms', did you mean 'synapses\.excitatory\.tau_ms' or 'synapses\."),
+        ("populations", r"no parameter 'populations': name populations\.NAME\.FIELD"),
+        ("synapses.excitatory", r"no parameter 'synapses.excitatory': name synapses\.NAME\.FIELD"),
+        ("", r"no parameter '' \(known: ([^,]+, ){11}[^,]+ and \d+ more\)$"),
     ],
 )
 def test_unknown_paths(path: str, message: str) -> None:

@@ -56,6 +56,8 @@ def with_values(circuit: Circuit, values: Mapping[str, Value]) -> Circuit:
     for path, value in values.items():
         head, _, rest = path.partition(".")
         if head in _LISTS:
+            if "." not in rest:
+                raise DefinitionError(f"no parameter {path!r}: name {head}.NAME.FIELD, * stands for any name")
             parts = changes.get(head, getattr(circuit, head))
             changes[head] = _change_parts(parts, rest, value, path)
         elif head == "drive" and circuit.drive is not None:
