@@ -100,9 +100,9 @@ def runs(n: int = 2) -> list[Run]:
     return made
 
 
-def carry_out(circuit: Circuit, target: str) -> list[Activity]:
+def carry_out(circuit: Circuit, target: str, timing: Timing = TIMING) -> list[Activity]:
     connections = draw(circuit, np.random.SeedSequence(3))
-    return [a for _, a in engines.run_all(circuit, connections, runs(), TIMING, target=target, jobs=2)]
+    return [a for _, a in engines.run_all(circuit, connections, runs(), timing, target=target, jobs=2)]
 
 
 def made_of(circuit: Circuit, seed: int = 3) -> Structure:
@@ -211,6 +211,9 @@ def test_one_build_serves_every_number_and_does_what_numpy_does(
             assert two.recorded is not None
             for name, samples in two.recorded.items():
                 np.testing.assert_allclose(one.recorded[name], samples, rtol=1e-6, atol=1e-9)
+    for short, long in zip(carry_out(everything, "cpp_standalone", Timing(10.0, 15.0)), found, strict=True):
+        for name, step in long.spikes.step.items():
+            np.testing.assert_array_equal(short.spikes.step[name], step[step < 250], err_msg="a shorter run")
     assert len(list(cache.iterdir())) == 1, "builds and what they leave"
     assert list(tmp_path.glob("cortexres-*")) == [], "folders of runs"
 

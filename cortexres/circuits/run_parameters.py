@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cortexres.circuits.parameters import Values
 from cortexres.circuits.runs import Run, drive_scale, first_conductances, first_potentials
-from cortexres.circuits.structure import Structure
+from cortexres.circuits.structure import NEVER_REACHED, Structure
 from cortexres.circuits.synapses import is_conductance
 from cortexres.definitions import Circuit, Population
 from cortexres.errors import ArgumentError
@@ -56,7 +56,7 @@ def frame_values(made: Structure, circuit: Circuit, run: Run) -> dict[int, NDArr
 def replay_values(made: Structure, circuit: Circuit, run: Run) -> dict[int, Recorded]:
     """The recorded spikes of each group that replays them: cells and steps, sorted by step, up to the room there is.
 
-    The room that is left is filled with spikes after the end of the run.
+    The room that is left is filled with spikes that no run reaches.
 
     Raises
     ------
@@ -75,9 +75,8 @@ def replay_values(made: Structure, circuit: Circuit, run: Run) -> dict[int, Reco
                 f"the recording of {population.name} has cells {cell.min()} to {cell.max()} and a first step "
                 f"{step.min()}, expected cells 0 to {group.n - 1} and steps from 0; give indices inside the population"
             )
-        cell, step = cell[step < made.steps], step[step < made.steps]
         order = np.lexsort((cell, step))
-        later = made.steps + np.arange(group.replayed - len(cell))
+        later = NEVER_REACHED + np.arange(group.replayed - len(cell))
         found[k] = (
             np.concatenate([cell[order], np.zeros_like(later)]).astype(np.int32),
             np.concatenate([step[order], later]).astype(np.int32),

@@ -77,6 +77,10 @@ class Timing(NamedTuple):
         """Settling and stimulus together."""
         return self.settle_ms + self.duration_ms
 
+    def seconds(self, dt_ms: float) -> float:
+        """The length of a run in whole steps of the clock, in seconds."""
+        return round(self.total_ms / dt_ms) * dt_ms * 1e-3
+
 
 def child_seed(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
     """The child `index` of `seed`, the same at every call (`SeedSequence.spawn` counts its calls)."""

@@ -53,7 +53,7 @@ def _run_one(
     built = build(made, pairs, frames, replay_values(made, circuit, run))
     _set(built, circuit_values(made, circuit, timing) | synapse_values(made, circuit, connections))
     _set(built, run_values(made, circuit, run))
-    built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
+    built.network.run(timing.seconds(made.dt_ms) * brian2.second, namespace={})
     samples = {
         k: {name: np.asarray(getattr(monitor, f"{name}_")).T for name in made.groups[k].cells.recorded}
         for k, monitor in built.samples.items()

@@ -148,6 +148,7 @@ class _Work:
         self.folder, self.binary, self.made, self.circuit = folder, binary / "main", made, circuit
         self.layout = json.loads((binary / "layout.json").read_text(encoding="utf-8"))
         self.arguments: list[str] = []
+        self.seconds = "0"
         shutil.copytree(binary / "static_arrays", folder / "static_arrays")
 
     def prepare(self, connections: list[Connections], timing: Timing) -> None:
@@ -159,6 +160,7 @@ class _Work:
         values = circuit_values(self.made, self.circuit, timing)
         values |= synapse_values(self.made, self.circuit, connections)
         self.arguments = _arguments(values, self.folder)
+        self.seconds = repr(timing.seconds(self.circuit.dt_ms))
 
     def carry_out(self, run: Run) -> Activity:
         """One run, in a folder that is removed when its results are read."""
@@ -174,7 +176,7 @@ class _Work:
                 cwd=results,
                 capture_output=True,
                 text=True,
-                env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run))},
+                env={**os.environ, "CORTEXRES_SEED": str(noise_seed(run)), "CORTEXRES_SECONDS": self.seconds},
                 check=False,
             )
             spikes = _read_spikes(self.circuit.name, results, self.layout, done)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from cortexres.circuits.brian import brian2
 from cortexres.circuits.build import build
-from cortexres.circuits.structure import Structure
+from cortexres.circuits.structure import NEVER_REACHED, Structure
 
 # A reused binary would replay the seed it was compiled with; this line takes it from the environment instead.
 _SEED_FROM_ENVIRONMENT = """
@@ -29,6 +30,8 @@ _SEED_FROM_ENVIRONMENT = """
             brian::_random_generators[k].seed(std::strtoul(text, NULL, 10) + k);
 }
 """
+
+_RUN = re.compile(r"network\.run\([-+.\de]+, ")
 
 # A large circuit is hundreds of small files that read the same headers: read once, they compile in a third of the time.
 _PRECOMPILED = """include makefile
@@ -45,15 +48,16 @@ def compile_structure(made: Structure, folder: Path) -> None:
     # Any synapses of the right number will do: each run is given its own.
     nowhere = [(np.zeros(bundle.synapses, dtype=np.int32),) * 2 for bundle in made.bundles]
     never = {
-        k: (np.zeros(group.replayed, dtype=np.int32), made.steps + np.arange(group.replayed))
+        k: (np.zeros(group.replayed, dtype=np.int32), NEVER_REACHED + np.arange(group.replayed))
         for k, group in enumerate(made.groups)
         if group.replayed
     }
     built = build(made, nowhere, {}, never)
     brian2.device.insert_code("before_network_run", _SEED_FROM_ENVIRONMENT)
     brian2.device.apply_run_args()  # before the run begins: delays are read when it does
-    built.network.run(made.steps * made.dt_ms * brian2.ms, namespace={})
+    built.network.run(made.dt_ms * brian2.ms, namespace={})  # its length is set when it starts
     brian2.device.build(directory=str(folder), compile=False, run=False)
+    _take_length_from_environment(folder / "main.cpp")
     _compile(folder)
     layout = {
         "spikes": [_files(monitor, ("i", "t", "N")) for monitor in built.monitors],
@@ -62,6 +66,14 @@ def compile_structure(made: Structure, folder: Path) -> None:
         "synapses": [_static_files(f"bundle_{k}", ("sources", "targets")) for k in range(len(made.bundles))],
     }
     (folder / "layout.json").write_text(json.dumps(layout), encoding="utf-8")
+
+
+def _take_length_from_environment(main: Path) -> None:
+    """Put what `CORTEXRES_SECONDS` says in place of the length of the run, which Brian2 writes into the program."""
+    source, found = _RUN.subn(r'network.run(std::strtod(std::getenv("CORTEXRES_SECONDS"), NULL), ', main.read_text())
+    if found != 1:
+        raise RuntimeError(f"expected one call of network.run in {main.name}, got {found}")
+    main.write_text(source)
 
 
 def _compile(folder: Path) -> None:

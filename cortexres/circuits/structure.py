@@ -18,6 +18,8 @@ from cortexres.definitions.models import NEURONS, SYNAPSES
 COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
 #: Component of a conductance that no component counts: it is there without any stimulus.
 UNCOUNTED = "background"
+#: A step that no run reaches: where room for recorded spikes is left, they are put there and beyond.
+NEVER_REACHED = 2**30
 
 @dataclass(frozen=True)
 class Receptor:
@@ -181,8 +183,6 @@ class Structure:
         Its parts.
     dt_ms, method : float, str
         Time step and integration.
-    steps : int
-        Steps of a run, settling included.
     sample_steps : int
         Steps between two samples of recorded conductances.
     frames, frame_ms : int, float
@@ -194,7 +194,6 @@ class Structure:
     gates: tuple[Gates, ...]
     dt_ms: float
     method: str
-    steps: int
     sample_steps: int
     frames: int
     frame_ms: float
