@@ -130,16 +130,18 @@ def test_alpha_current_is_integrated_exactly() -> None:
     assert int(found["I_0"].argmax()) == 11 + 20  # an alpha function peaks one time constant after its start
 
 
-@pytest.mark.parametrize("tau", [10.0, 10.0 * (1 + 1e-9), 9.9, 0.2])
-def test_propagators_hold_where_time_constants_meet(tau: float) -> None:
-    receptors = (Receptor(0, "alpha_current"), Receptor(1, "exponential_current"))
+@pytest.mark.parametrize(
+    ("tau_m", "tau"), [(7.0, np.nextafter(7.0, 8.0)), (10.0, 10.0 * (1 + 1e-9)), (10.0, 9.9), (10.0, 0.2)]
+)
+def test_propagators_hold_where_time_constants_meet(tau_m: float, tau: float) -> None:
     synapses = (
-        Synapse(name="a", model="alpha_current", tau_ms=tau),
-        Synapse(name="b", model="exponential_current", tau_ms=tau),
+        Synapse(name="a", model="alpha_current", tau_ms=float(tau)),
+        Synapse(name="b", model="exponential_current", tau_ms=float(tau)),
     )
-    what = circuit(cells(), synapses=synapses)
+    receptors = (Receptor(0, "alpha_current"), Receptor(1, "exponential_current"))
+    what = circuit(cells({**LIF, "tau_m_ms": tau_m}), synapses=synapses, method="exact")
     found = propagators(Cells("lif", receptors), what.populations[0], what)
-    step = expm(DT * np.array([[-0.1, 0.1, 0], [0, -1 / tau, 1 / tau], [0, 0, -1 / tau]]))
+    step = expm(DT * np.array([[-1 / tau_m, 1 / tau_m, 0], [0, -1 / tau, 1 / tau], [0, 0, -1 / tau]]))
     np.testing.assert_allclose(
         [found[n] for n in ("keep_v", "into_v_0", "h_into_v_0", "keep_0", "h_into_0", "into_v_1")],
         [step[0, 0], step[0, 1], step[0, 2], step[1, 1], step[1, 2], step[0, 1]],

@@ -1,7 +1,9 @@
 """Exact integration of a leaky membrane with linear currents over one step, as numbers.
 
 With ``tau_m v' = -v + I`` and ``tau I' = -I`` (``tau I' = h - I``, ``tau h' = -h`` for an alpha function) the state
-after a step is a linear function of the one before; its coefficients hold for tau = tau_m too.
+after a step is a linear function of the one before. Definitions refuse tau = tau_m, where Brian2's own exact
+integration gives NaN; the limit is needed all the same, since 1 / tau and 1 / tau_m can be one number where tau and
+tau_m are two.
 
 References
 ----------

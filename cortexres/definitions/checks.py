@@ -133,6 +133,6 @@ def _method(circuit: Circuit) -> Iterator[str]:
         tau_m, tau_s = circuit.population(target).parameters.get("tau_m_ms"), circuit.synapse(name).tau_ms
         if tau_m == tau_s:
             yield (
-                f"tau_m of {target} equals tau of synapse {name} ({tau_s:g} ms), and exact integration then divides "
-                "by zero; change one by 0.1 %, or use method 'euler'"
+                f"tau_m of {target} equals tau of synapse {name} ({tau_s:g} ms), where Brian2's own exact "
+                "integration gives NaN; change one by 0.1 %, or use method 'euler'"
             )
