@@ -12,27 +12,16 @@ HEADER = ("protocol", "quantity", "published", "accepted", "measured", "unit", "
 _MEASURED = 12  # characters of the longest number
 
 
-def text_table(results: Sequence[Result]) -> str:
-    """A line per result under a header: published, accepted range, measured, and ``ok`` or ``MISSED``.
-
-    The seconds are those of the whole protocol, and stand on its first line.
-    """
-    first = [True, *(before.protocol != after.protocol for before, after in pairwise(results))]
-    rows = [_row(result, first=is_first) for result, is_first in zip(results, first, strict=False)]
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-    return "\n".join(_aligned(row, widths) for row in (HEADER, *rows))
-
-
 class Lines:
-    """The same table line by line, with widths that are known from the targets before anything is measured.
+    """The table line by line, with widths that are known from the targets before anything is measured.
 
     Parameters
     ----------
-    targets : sequence of Target
+    targets : sequence of Target or Result
         All that will be measured.
     """
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[Target | Result]) -> None:
         columns = zip(HEADER[:4], *(_wanted(target) for target in targets), strict=True)
         units = max((len(_unit(target.unit)) for target in targets), default=0)
         self.widths = [*(max(map(len, column)) for column in columns), _MEASURED, max(units, 4), len("MISSED"), 7]
@@ -42,8 +31,20 @@ class Lines:
         return _aligned(HEADER, self.widths)
 
     def line(self, result: Result, *, first: bool) -> str:
-        """One result; `first` of its protocol, it has the seconds."""
-        return _aligned(_row(result, first=first), self.widths)
+        """Published, accepted range, measured, ``ok`` or ``MISSED``; the `first` of its protocol has the seconds."""
+        measured = (_number(result.measured), _unit(result.unit), "ok" if result.met else "MISSED")
+        return _aligned((*_wanted(result), *measured, f"{result.seconds:.1f}" if first else ""), self.widths)
+
+
+def text_table(results: Sequence[Result]) -> str:
+    """A line per result under a header, as `Lines` has them.
+
+    The seconds are those of the whole protocol, and stand on its first line.
+    """
+    lines = Lines(results)
+    first = [True, *(before.protocol != after.protocol for before, after in pairwise(results))]
+    body = (lines.line(result, first=is_first) for result, is_first in zip(results, first, strict=False))
+    return "\n".join([lines.header(), *body])
 
 
 def target_lines(targets: Sequence[Target]) -> list[str]:
@@ -53,21 +54,9 @@ def target_lines(targets: Sequence[Target]) -> list[str]:
     return [_aligned(row, widths) for row in rows]
 
 
-def _row(result: Result, *, first: bool) -> tuple[str, ...]:
-    return (
-        result.protocol,
-        result.quantity,
-        _number(result.published),
-        _range(result.low, result.high),
-        _number(result.measured),
-        _unit(result.unit),
-        "ok" if result.met else "MISSED",
-        f"{result.seconds:.1f}" if first else "",
-    )
-
-
-def _wanted(target: Target) -> tuple[str, ...]:
-    return target.protocol, target.quantity, _number(target.value), _range(target.low, target.high)
+def _wanted(target: Target | Result) -> tuple[str, ...]:
+    published = target.published if isinstance(target, Result) else target.value
+    return target.protocol, target.quantity, _number(published), _range(target.low, target.high)
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
