@@ -15,6 +15,7 @@ import xarray as xr
 from scipy import stats
 
 from cortexres.circuits import perturb
+from cortexres.circuits.plan import Random
 from cortexres.circuits.simulate import simulate
 from cortexres.definitions import Circuit
 from cortexres.errors import ArgumentError
@@ -22,7 +23,6 @@ from cortexres.residual import decomposition
 from cortexres.schema_rules import COMPONENTS
 
 LEVEL = 0.95
-Random = int | np.random.Generator | None
 
 
 class _Means(NamedTuple):
@@ -147,6 +147,8 @@ def silencing(
     means = _Means(**evoked)
     dataset = dataset.assign({"difference": difference, **_evoked_means(means, dataset), **_with_intervals(means)})
     named = ", ".join([silence] if isinstance(silence, str) else silence or ["all recurrence"])
+    without = "all recurrence cut" if silence is None else f"{named} silenced"
+    dataset["rate_gain"].attrs["definition"] = f"evoked response / evoked response with {without}"
     return dataset.assign_attrs(
         silenced=named,
         window_ms=f"{window[0]:g} to {window[1]:g}",
