@@ -28,9 +28,8 @@ PROTOCOLS = [(name, p.name) for name in RATE_CIRCUITS for p in load_verification
 
 def anatomy() -> Path | None:
     """Return the folder of the data of 29 areas, which the package does not ship, where there is one."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "circuits"
-    folder = Path(os.environ.get(DATA_VARIABLE, str(beside)))
-    return folder if list(folder.glob("*fln*.csv")) else None
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named) if named and list(Path(named).glob("*fln*.csv")) else None
 
 
 def measured(name: str, protocol: Protocol) -> dict[str, float]:
