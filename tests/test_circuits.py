@@ -6,16 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from numpy.typing import NDArray
 
 from cortexres import circuits, schema
 from cortexres.circuits import engines, standalone
 from cortexres.circuits.binning import Bins
 from cortexres.circuits.components import current_paths, synaptic_currents
-from cortexres.circuits.connectivity import draw, mean_out_degree
+from cortexres.circuits.connectivity import Connections, draw
 from cortexres.circuits.runs import Run, Spikes, Timing, child_seed
 from cortexres.circuits.structure import Structure
 from cortexres.circuits.structure_of import structure
-from cortexres.definitions import Circuit, Profile, assembly_profile
+from cortexres.definitions import Circuit, Population, Profile, assembly_profile
 from cortexres.errors import ArgumentError, SchemaError, SimulationError
 
 
@@ -122,6 +123,14 @@ def test_simulate_counts_the_spikes_that_spikes_returns(small: Circuit, images: 
     total = (brain["response"].sel(stimulus=3).values.sum(axis=(0, 1)) * 5e-3) * np.r_[np.full(8, 20), np.full(8, 5)]
     np.testing.assert_allclose(total, np.bincount(first["unit"].values, minlength=16), atol=1e-9)
     assert table["time"].values.min() >= -10
+
+
+def mean_out_degree(connections: Connections, source: Population, target: Population) -> NDArray[np.float64]:
+    """Synapses from each source cell onto the average cell of each target assembly (source cell, target assembly)."""
+    n_source = source.size * source.assemblies
+    pair = connections.source.astype(np.int64) * target.assemblies + connections.target // target.size
+    counts = np.bincount(pair, minlength=n_source * target.assemblies)
+    return counts.reshape(n_source, target.assemblies) / target.size
 
 
 def test_in_degrees_are_fixed_and_follow_the_profile() -> None:

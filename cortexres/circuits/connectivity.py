@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cortexres.circuits.connection_rules import draw_pairs
 from cortexres.circuits.runs import child_seed
 from cortexres.circuits.weights_and_delays import delay_steps, own_streams, weight_factors
-from cortexres.definitions import Circuit, Population, Projection
+from cortexres.definitions import Circuit, Projection
 
 
 class Connections(NamedTuple):
@@ -55,16 +55,3 @@ def _draw_one(circuit: Circuit, projection: Projection, seed: np.random.SeedSequ
         factor=weight_factors(projection, source, target, pairs, for_weights),
         delay_steps=delay_steps(projection, source, target, pairs, for_delays, dt_ms=circuit.dt_ms),
     )
-
-
-def mean_out_degree(connections: Connections, source: Population, target: Population) -> NDArray[np.float64]:
-    """Synapses from each source cell onto the average cell of each target assembly.
-
-    Returns
-    -------
-    array (source cell, target assembly)
-    """
-    n_source = source.size * source.assemblies
-    pair = connections.source.astype(np.int64) * target.assemblies + connections.target // target.size
-    counts = np.bincount(pair, minlength=n_source * target.assemblies)
-    return counts.reshape(n_source, target.assemblies) / target.size
