@@ -20,7 +20,7 @@ DEFINITIONS: dict[str, tuple[str, str, str]] = {
     "excitatory_share": (EXCITATORY, "x / (x + F_E)", "feedforward share of excitation"),
     "amplification": (EXCITATORY, "(x + F_E) / x", "excitation over its feedforward part"),
     "net_ratio": (NET, "(F_E + F_I) / x", "net recurrent over feedforward input"),
-    "rate_gain": (RATE, "response / response_without", "response over that to feedforward input alone"),
+    "rate_gain": (RATE, "response / response_without", "gain of the rate by recurrence"),
 }
 
 
@@ -30,6 +30,8 @@ def decomposition(
     inhibitory: ArrayLike | xr.DataArray,
     response: ArrayLike | xr.DataArray | None = None,
     response_without: ArrayLike | xr.DataArray | None = None,
+    *,
+    rate_gain: str = DEFINITIONS["rate_gain"][1],
 ) -> xr.Dataset:
     """Excitatory share, amplification, net ratio and, where responses are given, the rate gain.
 
@@ -42,6 +44,9 @@ def decomposition(
         inhibition. Where x is a change by the stimulus, so must these be.
     response, response_without : array or DataArray, optional
         Rate (above baseline, where x is) with recurrence and with the feedforward input alone; both or neither.
+    rate_gain : str
+        The formula of the rate gain, for its ``attrs["definition"]``: "without recurrence" has several meanings (its
+        input cut, or held as at rest; all of it or a part), and their gains are different numbers.
 
     Returns
     -------
@@ -73,7 +78,10 @@ def decomposition(
     if response is not None and response_without is not None:
         quotients["rate_gain"] = _ratio(*_of_one_shape(_labelled(response), _labelled(response_without)))
     # Data arrays bring the name and attributes of what they were, which the quotients are not.
-    return xr.Dataset({name: _described(name, values) for name, values in quotients.items()})
+    found = xr.Dataset({name: _described(name, values) for name, values in quotients.items()})
+    if "rate_gain" in found:
+        found["rate_gain"].attrs["definition"] = rate_gain
+    return found
 
 
 def _labelled(values: ArrayLike | xr.DataArray) -> xr.DataArray:

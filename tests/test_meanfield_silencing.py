@@ -37,6 +37,7 @@ def test_without_recurrence_all_is_feedforward(ring: Circuit) -> None:
     np.testing.assert_allclose(found["excitatory_share"], 1.0)
     np.testing.assert_allclose(found["net_ratio"], 0.0, atol=1e-12)
     np.testing.assert_allclose(found["rate_gain"], 1.0)
+    assert found["rate_gain"].attrs["definition"].endswith("with the recurrent input held as at rest")
 
 
 def test_small_changes_are_those_of_the_linearised_circuit(ring: Circuit) -> None:

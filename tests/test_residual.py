@@ -19,6 +19,7 @@ def test_balanced_amplification_in_each_space() -> None:
     assert float(found["net_ratio"][0]) == pytest.approx(3.0)
     assert float(found["rate_gain"][0]) == pytest.approx(4.0)
     assert {n: found[n].attrs["space"] for n in found} == {n: space for n, (space, _, _) in DEFINITIONS.items()}
+    assert {n: found[n].attrs["definition"] for n in found} == {n: text for n, (_, text, _) in DEFINITIONS.items()}
 
 
 def test_quotients_without_meaning_are_nan() -> None:

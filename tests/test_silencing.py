@@ -44,6 +44,7 @@ def test_balanced_amplification() -> None:
     # Nothing but x is left of the excitation, so the experiment finds the share.
     assert value(found, "excitatory_share_silenced") == pytest.approx(1 / (1 + excitation), rel=1e-6)
     assert found["net_ratio"].attrs["space"] == "net current"
+    assert found["rate_gain"].attrs["definition"] == "evoked response / evoked response with all recurrence cut"
     # The other population receives no x.
     assert np.isnan(value(found, "net_ratio", 1))
 
@@ -68,6 +69,7 @@ def test_silencing_inhibition_alone() -> None:
     )
     assert found["silenced"].values[0, 0, -1, 0] == pytest.approx(2.0, rel=1e-4)
     assert found.attrs["silenced"] == "I"
+    assert found["rate_gain"].attrs["definition"].endswith("evoked response with I silenced")
     assert (found["silenced_recurrent_inhibitory"].values == 0).all()
 
 

@@ -15,6 +15,8 @@ from cortexres.residual import decomposition
 
 Array = NDArray[np.float64]
 
+RATE_GAIN = "response above rest / response above rest with the recurrent input held as at rest"
+
 
 def silencing(circuit: Circuit, channels: ArrayLike, *, field: MeanField | None = None) -> xr.Dataset:
     """The parts x, F_E and F_I of the response to a stimulus, from the mean field at rest and under the stimulus.
@@ -72,7 +74,7 @@ def silencing(circuit: Circuit, channels: ArrayLike, *, field: MeanField | None 
         {name: ("unit", values, {"units": unit, "long_name": text}) for name, (values, unit, text) in parts.items()},
         coords={name: ("unit", values) for name, values in unit_coordinates(circuit).items()},
     ).isel(unit=np.flatnonzero(~np.isnan(resting.tau_m)))
-    return found.assign(decomposition(*(found[name] for name in parts)).data_vars)
+    return found.assign(decomposition(*(found[name] for name in parts), rate_gain=RATE_GAIN).data_vars)
 
 
 def _at_rest(point: FixedPoint, circuit: Circuit) -> FixedPoint:
