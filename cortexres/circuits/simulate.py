@@ -67,7 +67,14 @@ def simulate(
     -------
     Dataset (`stimulus`, `trial`, `time`, `unit`)
         `response` in Hz; `feedforward`, `recurrent_excitatory` and `recurrent_inhibitory` in mV of mean depolarisation,
-        in circuits of rates in the unit of the model. Constant input, noise and background are in none of them.
+        in circuits of rates in the unit of the model.
+
+        The components are what arrives at the cells, not what moves them: input that arrives while a cell is refractory
+        counts, also that of delta synapses, which is lost on the cell. Input to the soma and to the dendrite of a cell
+        is added, each as depolarisation of its own compartment. What conductances let through is sampled every
+        millisecond or more often; currents are known at every step. Constant input, noise and the Poisson background
+        that is there without a stimulus are in none; what a stimulus adds to a background is feedforward (through
+        currents as its mean).
 
     Raises
     ------
