@@ -178,10 +178,10 @@ def test_constant_conductance_gives_the_weighted_mean_of_reversal_potentials() -
 
 
 def test_recorded_input_is_the_mean_of_what_flows() -> None:
-    """g / g_leak (E - v), by component: the source is external, so all of it is feedforward."""
+    """g / g_leak (E - v), by component: all of it is feedforward, as the projection says."""
     synapse = Synapse(name="s", model="exponential_conductance", tau_ms=5.0, reversal_mV=70.0)
     projection = Projection(
-        source="R", target="E", synapse="s", rule="one_to_one", conductance_nS=2.0, delay_ms=1.0, weight_cv=0.0
+        source="R", target="E", synapse="s", rule="one_to_one", conductance_nS=2.0, delay_ms=1.0, pathway="feedforward"
     )
     parts = {"synapses": (synapse,), "projections": (projection,)}
     target = cells({**LIF, "g_leak_nS": 10.0}, size=3, assemblies=2)
@@ -232,9 +232,12 @@ def test_nmda_gating_is_wangs() -> None:
         dt_ms=0.02,
         synapses=(NMDA,),
         projections=(
-            Projection(source="R", target="E", synapse="s", rule="all_to_all", conductance_nS=0.5, delay_ms=2.0),
+            Projection(
+                source="R", target="E", synapse="s", rule="all_to_all", conductance_nS=0.5, delay_ms=2.0,
+                pathway="feedforward",
+            ),
         ),
-    )
+    )  # fmt: skip
     fired = np.array([5.0, 8.0, 30.0])
     recording = {"R": (np.array([1, 1, 1]), np.rint(fired / 0.02).astype(int))}
     activity, found = run_numpy(what, 60.0, names={1: ("v", "g_0")}, replay=recording)

@@ -62,6 +62,7 @@ def build(
         for k, group in enumerate(made.groups)
     ]
     objects: list[brian2.BrianObject] = [*groups]
+    objects += [_unheard_noise(made, k, g) for k, g in enumerate(made.groups) if g.replayed and g.cells.noise]
     objects += [_synapses(made, k, b, groups, pairs[k]) for k, b in enumerate(made.bundles)]
     for k, gates in enumerate(made.gates):
         objects += gating.gating_objects(made, k, gates, groups)
@@ -103,6 +104,15 @@ def _group(made: Structure, k: int, group: Group, frames: NDArray[np.float64] | 
 def _replay(made: Structure, k: int, group: Group, spikes: Pairs) -> brian2.SpikeGeneratorGroup:
     dt = made.dt_ms * brian2.ms
     return brian2.SpikeGeneratorGroup(group.n, spikes[0], spikes[1] * dt, dt=dt, sorted=True, name=f"cells_{k}")
+
+
+def _unheard_noise(made: Structure, k: int, group: Group) -> brian2.NeuronGroup:
+    """The noise that replayed cells would have drawn: all others then have that of the intact circuit.
+
+    Its name sorts where the cells' own would, which is what decides who draws first.
+    """
+    name, dt = f"cells_{k}_unheard", made.dt_ms * brian2.ms
+    return brian2.NeuronGroup(group.n, "dx/dt = xi * second**-0.5 : 1", method="euler", namespace={}, dt=dt, name=name)
 
 
 def _method(made: Structure, group: Group) -> Any:

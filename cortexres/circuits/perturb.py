@@ -1,7 +1,8 @@
-"""Perturbations: functions from a circuit to another one, with a part silenced, cut, scaled or left without drive.
+"""Perturbations: functions from a circuit to another one, with a part silenced, cut, scaled, replayed or undriven.
 
 Populations, projections and synapses stay where they are and only numbers change, so that a perturbed circuit draws
-the same synapses, noise and starting potentials from the same seeds as the intact one.
+the same synapses, noise and starting potentials from the same seeds as the intact one. `replay` alone changes a model;
+its own text says what then is the same.
 
 Threshold-linear rates are defined by their rate at rest, and the constant input that brings it about follows from the
 weights: a perturbation changes how they respond, and leaves the rates at which they rest (which may be unstable then).
@@ -44,6 +45,51 @@ def silence(circuit: Circuit, *populations: str) -> Circuit:
         return _without(circuit, [q for q in circuit.projections if q.source in chosen])
     changed = tuple(replace(p, silenced=True) if p.name in chosen else p for p in circuit.populations)
     return replace(circuit, populations=changed)
+
+
+def replay(circuit: Circuit, *populations: str) -> Circuit:
+    """The circuit with populations that fire recorded spikes, whatever they receive: the loop through them is open.
+
+    Give the recording as `replay` to `cortexres.circuits.simulate` or `spikes`.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        Of spiking cells; not changed.
+    *populations : str
+        Names; ``*`` stands for any text. Their input, backgrounds among it, stays in the definition and has no effect;
+        the drive reaches the other populations alone. What they send counts to the components it counted to before.
+
+    Raises
+    ------
+    ArgumentError
+        If no population has such a name, none is given, or the circuit is one of rates.
+
+    Notes
+    -----
+    With the seeds of the intact circuit, synapses and starting states are the same, and so is the noise of all other
+    cells where it is membrane noise and the circuit has at most eight projections. With Poisson sources or backgrounds,
+    or in larger circuits, which are simulated with populations side by side, noise is other noise of the same kind.
+    """
+    if circuit.is_rate:
+        raise ArgumentError(f"circuit {circuit.name} is one of rates and has no spikes to replay; silence or cut it")
+    chosen = _chosen("population", populations, {p.name: [p.name] for p in circuit.populations})
+    sources = {p.name for p in circuit.populations if p.name in chosen and NEURONS[p.neuron].kind == "external"}
+    drive = circuit.drive
+    if drive is not None:
+        driven = tuple(name for name in drive.targets if name not in chosen)
+        drive = replace(drive, targets=driven) if driven else None
+    return replace(
+        circuit,
+        populations=tuple(
+            replace(p, neuron="replay", parameters={}) if p.name in chosen else p for p in circuit.populations
+        ),
+        # Poisson sources are feedforward by what they are; of a recording, only the pathway says so.
+        projections=tuple(
+            replace(q, pathway="feedforward") if q.source in sources else q for q in circuit.projections
+        ),
+        drive=drive,
+    )
 
 
 def cut(circuit: Circuit, *projections: str) -> Circuit:

@@ -18,10 +18,12 @@ from cortexres.circuits.binning import Bins
 from cortexres.circuits.connectivity import Connections, draw
 from cortexres.circuits.drives import DriveFrames, drive_frames
 from cortexres.circuits.memory import check_memory
+from cortexres.circuits.replayed import COLUMNS, recordings, replayed, simulated_part
 from cortexres.circuits.runs import Activity, Run, Timing
 from cortexres.definitions import Circuit, to_json
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
+from cortexres.schema import check_stimuli
 
 #: What `rng` arguments take.
 Random = int | np.random.Generator | None
@@ -33,9 +35,10 @@ _SAMPLE_MS = 1.0
 
 
 class Plan(NamedTuple):
-    """What is simulated, and how."""
+    """What is simulated, and how; `simulated` is the circuit without what has no effect, which `connections` fit."""
 
     circuit: Circuit
+    simulated: Circuit
     stimuli: DriveFrames
     trials: int
     connections: list[Connections]
@@ -46,11 +49,12 @@ class Plan(NamedTuple):
     jobs: int
     entropy: dict[str, str]
     stimulus_facts: dict[str, object]
+    replay_facts: dict[str, object]
 
     def activity(self, *, progress: bool) -> Iterator[tuple[Run, Activity]]:
         """Every run of a spiking circuit with its activity."""
         done = engines.run_all(
-            self.circuit, self.connections, self.runs, self.timing, target=self.target, jobs=self.jobs
+            self.simulated, self.connections, self.runs, self.timing, target=self.target, jobs=self.jobs
         )
         return self.shown(done, progress=progress)
 
@@ -73,6 +77,7 @@ class Plan(NamedTuple):
                 settle_ms=self.timing.settle_ms,
                 duration_ms=self.timing.duration_ms,
                 target=self.target,
+                **self.replay_facts,
             ),
         }
 
@@ -89,13 +94,15 @@ def plan(
     connectivity_rng: Random,
     target: str,
     jobs: int | None,
+    replay: xr.Dataset | None = None,
 ) -> Plan:
     """The plan of a simulation; arguments and errors as in `cortexres.circuits.simulate`."""
     if trials < 1:
         raise ArgumentError(f"trials is {trials}, expected at least 1")
     if jobs is not None and jobs < 1:
         raise ArgumentError(f"jobs is {jobs}, expected at least 1, or None for one per core")
-    given = drive_frames(circuit, stimuli)
+    ids_alone = circuit.drive is None and bool(replayed(circuit))
+    given = _undriven(circuit, stimuli) if ids_alone else drive_frames(circuit, stimuli)
     bins = Bins(settle_ms=settle_ms, duration_ms=duration_ms, bin_ms=bin_ms, dt_ms=circuit.dt_ms)
     generator = np.random.default_rng(rng)
     noise, synapses = (int(n) for n in generator.integers(2**62, size=2))
@@ -104,14 +111,27 @@ def plan(
     chosen = "numpy" if circuit.is_rate else engines.choose(target)
     at_once = min(jobs or _cores(), trials * len(given.ids)) if chosen == "cpp_standalone" else 1
     check_memory(circuit, jobs=at_once)
+    ids = [int(s) for s in given.ids]
+    recorded = recordings(circuit, replay, [(s, t) for s in ids for t in range(trials)], bins)
+    drawn = [] if circuit.is_rate else draw(circuit, np.random.SeedSequence(synapses))
+    simulated, connections, unheard = simulated_part(circuit, drawn)
     return Plan(
         circuit=circuit,
+        simulated=simulated,
         stimuli=given,
         trials=trials,
-        connections=[] if circuit.is_rate else draw(circuit, np.random.SeedSequence(synapses)),
+        connections=connections,
         runs=[
-            Run(int(s), t, np.random.SeedSequence(noise, spawn_key=(int(s), t)), given.values[k], given.frame_ms)
-            for k, s in enumerate(given.ids)
+            Run(
+                s,
+                t,
+                np.random.SeedSequence(noise, spawn_key=(s, t)),
+                given.values[k],
+                given.frame_ms,
+                recorded[s, t],
+                unheard,
+            )
+            for k, s in enumerate(ids)
             for t in range(trials)
         ],
         timing=Timing(settle_ms, duration_ms, _sample_steps(bins, circuit) * circuit.dt_ms),
@@ -120,7 +140,25 @@ def plan(
         jobs=at_once,
         entropy={"noise": str(noise), "synapses": str(synapses)},
         stimulus_facts=_facts(stimuli, given),
+        replay_facts={} if replay is None else {"replay": _digest(replay)},
     )
+
+
+def _undriven(circuit: Circuit, stimuli: xr.Dataset | None) -> DriveFrames:
+    """The runs that stimuli name, where all that they would drive replays a recording."""
+    nothing = drive_frames(circuit, None)
+    if stimuli is None:
+        return nothing
+    check_stimuli(stimuli)
+    ids = np.asarray(stimuli["stimulus"].values, dtype=np.int64)
+    labels = stimuli["label"].values if "label" in stimuli.coords else ids.astype(str)
+    return DriveFrames(ids, labels, np.repeat(nothing.values, len(ids), axis=0), nothing.frame_ms)
+
+
+def _digest(replay: xr.Dataset) -> dict[str, object]:
+    """Which recording was replayed."""
+    columns = b"".join(np.ascontiguousarray(replay[name].values).tobytes() for name in COLUMNS)
+    return {"sha256": hashlib.sha256(columns).hexdigest(), "spikes": replay.sizes["spike"]}
 
 
 def _sample_steps(bins: Bins, circuit: Circuit) -> int:

@@ -32,6 +32,8 @@ class Run(NamedTuple):
         How long a frame lasts; without meaning for one frame.
     replay : dict of str to (cell, step)
         What populations of the model ``"replay"`` fire.
+    unheard : set of (population, synapse)
+        What reaches replayed populations in the definition, and is not simulated.
     """
 
     stimulus: int
@@ -40,6 +42,7 @@ class Run(NamedTuple):
     drive: NDArray[np.float64]
     frame_ms: float = 0.0
     replay: Mapping[str, Recording] = MappingProxyType({})
+    unheard: frozenset[tuple[str, str]] = frozenset()
 
 
 class Spikes(NamedTuple):
@@ -98,10 +101,18 @@ def drive_scale(circuit: Circuit) -> float:
 
 
 def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64]]:
-    """Membrane potentials in volt at the start of the settling time, by population of cells that have one."""
+    """Membrane potentials in volt at the start of the settling time, by population of cells that have one.
+
+    Those of cells that are replayed are drawn and dropped, so that all others start as in the intact circuit.
+    """
     rng = np.random.default_rng(child_seed(run.seed, 0))
     potentials = {}
     for p in circuit.populations:
+        if NEURONS[p.neuron].kind == "replay" and p.cell_type != "external":
+            if p.start.kind == "normal":
+                rng.normal(size=p.cells)
+            else:
+                rng.uniform(size=p.cells)
         if NEURONS[p.neuron].kind != "spiking":
             continue
         if p.start.kind == "normal":
@@ -119,6 +130,7 @@ def first_conductances(circuit: Circuit, run: Run) -> dict[tuple[str, str], NDAr
     for p in circuit.populations:
         reached = {q.synapse for q in circuit.projections if q.target == p.name}
         reached |= {b.synapse for b in circuit.backgrounds if b.target == p.name}
+        reached |= {synapse for name, synapse in run.unheard if name == p.name}
         for s in circuit.synapses:
             if s.name in reached and (s.start_mean_nS or s.start_sd_nS):
                 drawn = np.maximum(rng.normal(s.start_mean_nS, s.start_sd_nS, p.cells), 0.0)

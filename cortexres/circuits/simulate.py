@@ -35,6 +35,7 @@ def simulate(
     target: str = "auto",
     jobs: int | None = None,
     progress: bool = True,
+    replay: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """The circuit's response to every stimulus, trial by trial.
 
@@ -62,6 +63,11 @@ def simulate(
         Binaries that run at once; by default one per core.
     progress : bool
         Show a progress bar.
+    replay : Dataset or None
+        What the populations of `cortexres.circuits.perturb.replay` fire: spikes as `spikes` returns them, of a circuit
+        with as many cells. Run (stimulus id, trial) replays the spikes of the same stimulus id and trial; give them
+        another stimulus id to replay them under another stimulus. Where nothing else is driven, ids are all that
+        counts of `stimuli`.
 
     Returns
     -------
@@ -81,7 +87,8 @@ def simulate(
     SchemaError
         If `stimuli` does not keep the schema.
     ArgumentError
-        If a number is out of range, the times do not fit together, or the circuit takes no such stimuli.
+        If a number is out of range, the times do not fit together, the circuit takes no such stimuli, or `replay` is
+        not what the circuit needs.
     SimulationError
         If the circuit does not compile or a run fails.
     """
@@ -96,6 +103,7 @@ def simulate(
         connectivity_rng=connectivity_rng,
         target=target,
         jobs=jobs,
+        replay=replay,
     )
     coordinates = unit_coordinates(circuit)
     shape = (len(whole.stimuli.ids), trials, whole.bins.count, len(coordinates["name"]))
@@ -120,6 +128,7 @@ def spikes(
     target: str = "auto",
     jobs: int | None = None,
     progress: bool = True,
+    replay: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Every single spike after (and, at negative times, before) stimulus onset; arguments and errors as in `simulate`.
 
@@ -150,6 +159,7 @@ def spikes(
         connectivity_rng=connectivity_rng,
         target=target,
         jobs=jobs,
+        replay=replay,
     )
     tables = [_spike_table(circuit, run, done.spikes, whole) for run, done in whole.activity(progress=progress)]
     columns = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
@@ -166,7 +176,7 @@ def spikes(
 
 def _spiking(whole: Plan, *, progress: bool) -> Iterator[dict[str, NDArray[np.float64]]]:
     """The binned variables of every run of spiking cells."""
-    inputs = Inputs(whole.circuit, whole.connections, whole.bins)
+    inputs = Inputs(whole.simulated, whole.connections, whole.bins)
     for run, activity in whole.activity(progress=progress):
         response = bin_spikes(activity.spikes, whole.circuit, whole.bins)
         yield {"response": response, **inputs.components(run, activity)}

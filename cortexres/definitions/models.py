@@ -37,7 +37,8 @@ class NeuronModel(NamedTuple):
     Attributes
     ----------
     kind : str
-        ``"spiking"``, ``"external"`` (fires without being driven by the circuit) or ``"rate"``.
+        ``"spiking"``, ``"external"`` (fires without being driven by the circuit; what it sends is feedforward),
+        ``"replay"`` (fires what was recorded; what it sends counts as its projections say) or ``"rate"``.
     unit : str
         Of its mean input and input components, and of its drive where that has no unit of its own.
     parameters : dict of str to Parameter
@@ -145,7 +146,7 @@ NEURONS: dict[str, NeuronModel] = {
         "Naud & Sprekeler 2018, doi:10.1073/pnas.1720995115",
     ),
     "poisson": NeuronModel("external", "Hz", {"rate_Hz": Parameter(RATE_HZ, 0.0)}, "independent Poisson sources"),
-    "replay": NeuronModel("external", "Hz", {}, "spikes that were recorded before"),
+    "replay": NeuronModel("replay", "Hz", {}, "spikes that were recorded before"),
     "linear": NeuronModel("rate", "Hz", dict(_RATE), "Murphy & Miller 2009, doi:10.1016/j.neuron.2009.02.005"),
     "threshold_linear": NeuronModel(
         "rate",

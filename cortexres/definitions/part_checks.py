@@ -156,6 +156,8 @@ def _synapse_and_weight(connection: Projection | Background, circuit: Circuit) -
     target = next((p for p in circuit.populations if p.name == connection.target), None)
     if target is None or target.neuron not in NEURONS:
         return
+    if NEURONS[target.neuron].kind == "replay" and kind != "rate":
+        return  # without effect, and kept: the random streams of projections go by their places
     if NEURONS[target.neuron].kind == "external":
         yield f"{target.name} consists of Poisson sources, which receive nothing; choose another target"
     elif synapse.compartment == "dendrite" and target.neuron != "two_compartment":
