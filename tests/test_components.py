@@ -11,7 +11,7 @@ from cortexres.circuits import components
 from cortexres.circuits.components import current_paths, synaptic_currents
 from cortexres.circuits.connectivity import Connections, draw
 from cortexres.circuits.runs import Spikes
-from cortexres.definitions import Circuit, Population, Projection, Synapse
+from cortexres.definitions import Circuit, Population, Projection, Synapse, load_circuit
 
 DT, STEPS = 0.1, 400
 UNITS = {"E": slice(0, 3), "I": slice(3, 4), "P": slice(4, 6)}
@@ -210,3 +210,20 @@ def test_conductances_and_empty_projections_are_no_paths() -> None:
         method="exponential_euler",
     )
     assert current_paths(conductances, draw(conductances, np.random.SeedSequence(3))) == []
+
+
+@pytest.mark.parametrize(("compartment", "tau_m_ms"), [("soma", 16.0), ("dendrite", 7.0)])
+def test_delta_synapses_count_by_the_membrane_they_act_on(compartment: str, tau_m_ms: float) -> None:
+    cell = replace(load_circuit("naud_sprekeler_2018").population("E"), size=1)
+    synapse = Synapse(name="s", model="delta", tau_ms=0.0, compartment=compartment)
+    path = Projection(source="I", target="E", synapse="s", rule="all_to_all", weight_mV=0.5, delay_ms=1.0)
+    whole = replace(
+        circuit("delta", "euler"), populations=(cell, lif("I", 1, 1, 10.0)), synapses=(synapse,), projections=(path,)
+    )
+    nothing = np.zeros(0, dtype=np.int64)
+    spikes = Spikes(
+        {"E": nothing, "I": np.zeros(1, dtype=np.int64)}, {"E": nothing, "I": np.array([20], dtype=np.int64)}
+    )
+    paths = current_paths(whole, draw(whole, np.random.SeedSequence(0)))
+    current = synaptic_currents(paths, spikes, n_units=2, n_steps=STEPS, dt_ms=DT)
+    assert current.sum() * DT == pytest.approx(0.5 * tau_m_ms)

@@ -83,7 +83,8 @@ def _path(circuit: Circuit, projection: Projection, made: Connections, first_uni
     delta = synapse.model == "delta"
     # What arrives in a step changes a current from the next step on; a potential's change belongs to the step itself.
     first_step = 0 if delta else 1
-    jump = jump_mV(projection, target, synapse) * (membrane_tau_ms(target) / circuit.dt_ms if delta else 1.0)
+    tau_m = membrane_tau_ms(target, synapse.compartment)
+    jump = jump_mV(projection, target, synapse) * (tau_m / circuit.dt_ms if delta else 1.0)
     delay = round(projection.delay_ms / circuit.dt_ms)
     delays = made.delay_steps if made.delay_steps is not None else np.broadcast_to(np.int32(delay), len(made.source))
     first, place, total = _table(made, delays + first_step, source, target)
