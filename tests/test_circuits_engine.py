@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from cortexres import circuits
-from cortexres.circuits import engines, standalone, structure_of
+from cortexres.circuits import build_cache, engines, standalone, structure_of
 from cortexres.circuits.connectivity import draw
 from cortexres.circuits.runs import Activity, Run, Spikes, Timing
 from cortexres.circuits.structure import Structure
@@ -192,7 +192,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORTEXRES_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
-        yield Path(standalone._cache())
+        yield Path(build_cache.folder())
 
 
 def test_one_build_serves_every_number_and_does_what_numpy_does(
@@ -286,13 +286,3 @@ def test_rates_are_simulated_by_the_same_call_and_have_no_spikes() -> None:
     assert isinstance(brain, xr.Dataset)
     with pytest.raises(ArgumentError, match="is one of rates and has no spikes; call simulate"):
         circuits.spikes(circuit, None, progress=False)
-
-
-def test_what_another_process_built_meanwhile_is_kept(tmp_path: Path) -> None:
-    place, folder = tmp_path / "place", tmp_path / "new"
-    for where in (place, folder / "code"):
-        (where / "static_arrays").mkdir(parents=True)
-        (where / "main").write_text(where.name)
-        (where / "layout.json").write_text('{"synapses": [], "replay": {}}')
-    standalone._keep(folder, place)
-    assert (place / "main").read_text() == "place"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -58,30 +57,6 @@ def test_a_cache_that_cannot_be_made_names_the_variable(
     monkeypatch.setenv("CORTEXRES_CACHE", str(tmp_path / "file"))
     with pytest.raises(SimulationError, match=r"cannot make the build cache .*name another in CORTEXRES_CACHE"):
         standalone.compiled(structure(tiny_circuit, draw(tiny_circuit, np.random.SeedSequence(0)), [], TIMING), "tiny")
-
-
-def test_an_account_without_a_home_still_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("CORTEXRES_CACHE", raising=False)
-    monkeypatch.setattr(Path, "home", nowhere)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert standalone._cache() == Path("/somewhere/cortexres/builds")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert standalone._cache().parts[-2:] == ("cortexres", "builds")
-
-
-def test_a_build_that_something_half_removed_is_replaced(tmp_path: Path) -> None:
-    place, folder = tmp_path / "place", tmp_path / "new"
-    place.mkdir()
-    (place / "layout.json").write_text("{}")  # main is gone
-    (folder / "code").mkdir(parents=True)
-    (folder / "code" / "static_arrays").mkdir()
-    (folder / "code" / "main").write_text("new")
-    (folder / "code" / "layout.json").write_text(json.dumps({"synapses": [], "replay": {}}))
-    standalone._keep(folder, place)
-    assert (place / "main").read_text() == "new"
 
 
 def test_what_brian2_raises_becomes_one_line(tiny_circuit: Circuit, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cortexres
+from cortexres.circuits import build_cache
 from cortexres.circuits.connectivity import Connections
 from cortexres.circuits.parameters import Values, circuit_values, synapse_pairs, synapse_values
 from cortexres.circuits.run_parameters import frame_values, replay_values, run_values
@@ -81,8 +83,8 @@ def compiled(made: Structure, name: str) -> Path:
     SimulationError
         If it does not compile, with the last line of what the compiler said about the circuit `name`.
     """
-    place = _cache() / _key(made)
-    if _complete(place):
+    place = build_cache.folder() / _key(made)
+    if build_cache.use(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -90,9 +92,10 @@ def compiled(made: Structure, name: str) -> Path:
         raise SimulationError(
             f"cannot make the build cache {place.parent}: {error.strerror}; name another in CORTEXRES_CACHE"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="build-", dir=place.parent) as folder:
+    build_cache.tidy(place.parent, now=time.time())
+    with tempfile.TemporaryDirectory(prefix=build_cache.UNFINISHED, dir=place.parent) as folder:
         _compile_in_child(made, name, Path(folder))
-        _keep(Path(folder), place)
+        build_cache.keep(Path(folder), place)
     return place
 
 
@@ -116,29 +119,6 @@ def _compile_in_child(made: Structure, name: str, folder: Path) -> None:
             f"compiling circuit {name!r} failed: {said[:300]}; "
             "check that a C++ compiler and make work, or choose target='numpy'"
         )
-
-
-def _keep(folder: Path, place: Path) -> None:
-    """Move what a run needs into the cache, the rest goes; another process may have been faster."""
-    kept = folder / "kept"
-    kept.mkdir()
-    layout = json.loads((folder / "code" / "layout.json").read_text(encoding="utf-8"))
-    for files in (*layout["synapses"], *layout["replay"].values()):  # each simulation or run writes its own
-        for name in files:
-            (folder / "code" / "static_arrays" / name).unlink()
-    for name in ("main", "layout.json", "static_arrays"):
-        shutil.move(folder / "code" / name, kept / name)
-    if place.exists() and not _complete(place):  # something cleaned the cache, but not all of it
-        shutil.rmtree(place, ignore_errors=True)
-    try:
-        os.replace(kept, place)
-    except OSError:
-        if not _complete(place):
-            raise
-
-
-def _complete(place: Path) -> bool:
-    return (place / "layout.json").exists() and (place / "main").exists()
 
 
 class _Work:
@@ -260,15 +240,3 @@ def _key(made: Structure) -> str:
     # Brian2 compiles for the processor at hand, and a home folder may be shared by several machines.
     machine = [platform.node(), platform.machine(), sys.version, *(os.environ.get(v, "") for v in ("CXX", "CXXFLAGS"))]
     return hashlib.sha256(json.dumps([repr(made), versions, machine, source]).encode()).hexdigest()[:32]
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("CORTEXRES_CACHE")
-    if chosen:
-        return Path(chosen) / "builds"
-    shared = os.environ.get("XDG_CACHE_HOME")
-    try:
-        base = Path(shared) if shared else Path.home() / ".cache"
-    except RuntimeError:  # an account without a home, as in some containers
-        base = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
-    return base / "cortexres" / "builds"
