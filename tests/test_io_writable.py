@@ -21,7 +21,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataFileError, match="it is a folder; give the name of a file"):
         io.check_writable(tmp_path)
-    with pytest.raises(DataFileError, match="^cannot write [^:]*: [^:]*file is not a folder; choose another place$"):
+    with pytest.raises(DataFileError, match=r"^cannot write [^:]*: [^:]*file is not a folder; choose another place$"):
         io.check_writable(tmp_path / "file" / "in" / "it")
     with pytest.raises(DataFileError, match=r"cannot write .*; choose another place"):
         io.check_writable(tmp_path / ("x" * 5000))
