@@ -149,8 +149,6 @@ def silencing(
     named = ", ".join([silence] if isinstance(silence, str) else silence or ["all recurrence"])
     without = "all recurrence cut" if silence is None else f"{named} silenced"
     dataset["rate_gain"].attrs["definition"] = f"evoked response / evoked response with {without}"
-    without = "all recurrence cut" if silence is None else f"{named} silenced"
-    dataset["rate_gain"].attrs["definition"] = f"evoked response / evoked response with {without}"
     return dataset.assign_attrs(
         silenced=named,
         window_ms=f"{window[0]:g} to {window[1]:g}",
