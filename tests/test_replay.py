@@ -63,6 +63,11 @@ def recorded(loop: Circuit, steps: xr.Dataset) -> xr.Dataset:
     return spikes(loop, steps)
 
 
+@pytest.fixture(scope="module")
+def closed(loop: Circuit, steps: xr.Dataset) -> xr.Dataset:
+    return brain(loop, steps)
+
+
 def spikes(circuit: Circuit, stimuli: xr.Dataset | None, replay: xr.Dataset | None = None, **own: object) -> xr.Dataset:
     options = {"rng": 5, "target": "numpy", "progress": False, **TIMES, **own}
     return circuits.spikes(circuit, stimuli, replay=replay, **options)  # type: ignore[arg-type]
@@ -103,9 +108,9 @@ def test_its_own_spikes_make_the_open_loop_the_closed_one(
 
 
 def test_input_components_of_the_others_are_those_of_the_closed_loop(
-    loop: Circuit, steps: xr.Dataset, recorded: xr.Dataset
+    loop: Circuit, steps: xr.Dataset, recorded: xr.Dataset, closed: xr.Dataset
 ) -> None:
-    closed, opened = brain(loop, steps), brain(perturb.replay(loop, "E"), steps, recorded)
+    opened = brain(perturb.replay(loop, "E"), steps, recorded)
     xr.testing.assert_identical(opened["response"], closed["response"])
     inhibitory = closed["population"] == "I"
     for name in ("feedforward", "recurrent_excitatory", "recurrent_inhibitory"):
@@ -116,12 +121,12 @@ def test_input_components_of_the_others_are_those_of_the_closed_loop(
 
 
 def test_recurrence_is_frozen_while_the_stimulus_changes(
-    loop: Circuit, steps: xr.Dataset, recorded: xr.Dataset
+    loop: Circuit, steps: xr.Dataset, recorded: xr.Dataset, closed: xr.Dataset
 ) -> None:
     """I replayed from stimulus 3 under stimulus 7: E receives the inhibition of 3 and the drive of 7."""
     of_three = recorded.isel(spike=recorded["stimulus"].values == 3)
     relabelled = of_three.assign(stimulus=("spike", np.full(of_three.sizes["spike"], 7)))
-    closed, frozen = brain(loop, steps), brain(perturb.replay(loop, "I"), steps.sel(stimulus=[7]), relabelled)
+    frozen = brain(perturb.replay(loop, "I"), steps.sel(stimulus=[7]), relabelled)
     three, seven = (closed.sel(stimulus=s).isel(unit=slice(0, 2)) for s in (3, 7))
     found = frozen.isel(stimulus=0, unit=slice(0, 2))
     np.testing.assert_array_equal(found["recurrent_inhibitory"], three["recurrent_inhibitory"])
