@@ -13,7 +13,7 @@ from scipy.linalg import expm
 
 from cortexres.circuits.connectivity import draw
 from cortexres.circuits.propagators import propagators
-from cortexres.circuits.runs import Activity, Recording, Run, Timing
+from cortexres.circuits.runs import Activity, Recording, Run, Timing, first_potentials
 from cortexres.circuits.structure import Cells, Receptor
 from cortexres.definitions import Background, Circuit, Drive, Population, Projection, Start, Synapse, with_values
 from cortexres.errors import DefinitionError
@@ -457,3 +457,21 @@ def test_starts_are_drawn_as_defined() -> None:
     assert g.min() == 0.0
     assert g.mean() == pytest.approx(0.6915 + 2 * 0.3521, abs=4.5 * 1.5 / np.sqrt(1000))  # mean of a normal cut at 0
     assert (g == 0).mean() == pytest.approx(0.3085, abs=4.5 * 0.015)  # P(z < -1/2)
+
+
+@pytest.mark.parametrize(("kind", "low"), [("uniform", -60.0), ("from_rest", -70.0)])
+def test_potentials_start_between_reset_or_rest_and_threshold(kind: str, low: float) -> None:
+    parameters = {"tau_m_ms": 20.0, "v_rest_mV": -70.0, "v_threshold_mV": -50.0, "v_reset_mV": -60.0}
+    cells = Population(
+        name="E",
+        size=20_000,
+        neuron="lif",
+        parameters={**parameters, "t_refractory_ms": 2.0},
+        cell_type="pyramidal",
+        start=Start(kind=kind),
+    )
+    made = Circuit(name="c", title="", source="", populations=(cells,), synapses=(), projections=())
+    found = 1e3 * first_potentials(made, Run(0, 0, np.random.SeedSequence(0), np.zeros((1, 1))))["E"]
+    assert low <= found.min() < low + 0.01
+    assert -50.01 < found.max() <= -50.0
+    assert found.mean() == pytest.approx((low - 50.0) / 2, abs=5 * (-50.0 - low) / np.sqrt(12 * 20_000))

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortexres import report
-from cortexres.definitions import Circuit, load_circuit
+from cortexres.definitions import Circuit, list_models, load_circuit
 
 EVIL = '<script>alert("1")</script>'
 
@@ -101,3 +101,9 @@ def test_report_without_scores_and_figures_is_still_a_page(circuit: Circuit) -> 
 
 def test_same_results_give_the_same_page(circuit: Circuit) -> None:
     assert page(circuit) == page(circuit)
+
+
+@pytest.mark.parametrize("name", [model.name for model in list_models("circuits")])
+def test_every_circuit_can_be_reported(name: str) -> None:
+    written = " ".join(Page(page(load_circuit(name))).words)
+    assert load_circuit(name).title in written

@@ -118,7 +118,8 @@ def first_potentials(circuit: Circuit, run: Run) -> dict[str, NDArray[np.float64
         if p.start.kind == "normal":
             drawn = rng.normal(p.start.mean_mV, p.start.sd_mV, p.cells)
         else:
-            drawn = rng.uniform(p.parameters["v_reset_mV"], p.parameters["v_threshold_mV"], p.cells)
+            low = p.parameters["v_rest_mV" if p.start.kind == "from_rest" else "v_reset_mV"]
+            drawn = rng.uniform(low, p.parameters["v_threshold_mV"], p.cells)
         potentials[p.name] = drawn * 1e-3
     return potentials
 

@@ -213,7 +213,7 @@ PATHWAYS: tuple[str, ...] = ("recurrent", "feedforward", "feedback")
 
 COMPARTMENTS: tuple[str, ...] = ("soma", "dendrite")
 
-STARTS: tuple[str, ...] = ("uniform", "normal")
+STARTS: tuple[str, ...] = ("uniform", "from_rest", "normal")
 
 METHODS: dict[str, tuple[str, ...]] = {
     "spiking": ("euler", "exact", "exponential_euler"),

@@ -14,9 +14,10 @@ class Start:
     Parameters
     ----------
     kind : str
-        ``"uniform"``: between reset and threshold; ``"normal"``: with `mean_mV` and `sd_mV`.
+        ``"uniform"``: between reset and threshold; ``"from_rest"``: uniform between rest and threshold;
+        ``"normal"``: with `mean_mV` and `sd_mV`.
     mean_mV, sd_mV : float
-        Of the normal distribution; not used by the uniform one.
+        Of the normal distribution; not used by the uniform ones.
     """
 
     kind: str = "uniform"
