@@ -82,7 +82,7 @@ def pd14(facts: dict[str, Any]) -> tuple[str, list[Verdict]]:
     a, b = _phases(ours), _phases(nest)
     rest = {"cortexres": a["rest"], "NEST": b["create"] + b["connect"] + b["settle"]}
     phases = [
-        ("compile, once for a structure and a length of run", a["build"], Cost()),
+        ("compile, once for a structure", a["build"], Cost()),
         ("create, connect and settle", rest["cortexres"], rest["NEST"]),
         ("simulate", a["simulate"], b["simulate"]),
         ("all but compiling", rest["cortexres"] + a["simulate"], rest["NEST"] + b["simulate"]),
