@@ -89,7 +89,7 @@ def pd14(options: argparse.Namespace) -> dict[str, Any]:
 
     first = run(SHORT_ms)[0]
     short = mean([run(SHORT_ms)[0] for _ in range(REPEATS)])
-    run(options.duration_ms)  # the length of a run is compiled in: this build is no part of what follows
+    run(options.duration_ms)  # this build is no part of what follows
     again = [run(options.duration_ms) for _ in range(REPEATS)]
     build, long, brain = first - short, mean([cost for cost, _ in again]), again[0][1]
     simulate = options.duration_ms / (options.duration_ms - SHORT_ms) * (long - short)
