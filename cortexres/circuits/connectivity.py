@@ -36,7 +36,8 @@ def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
     """The synapses of each projection of `circuit`, in the order of the definition.
 
     Each projection has a random stream of its own, so that changing one leaves the others as they were; its weights
-    and delays have theirs, so that partners are the same whether or not these are drawn.
+    and delays have theirs, so that partners are the same whether or not these are drawn. Projections whose gating is
+    summed have no synapses.
 
     Raises
     ------
@@ -46,7 +47,14 @@ def draw(circuit: Circuit, seed: np.random.SeedSequence) -> list[Connections]:
     return [_draw_one(circuit, p, child_seed(seed, k)) for k, p in enumerate(circuit.projections)]
 
 
+def is_gated(projection: Projection, circuit: Circuit) -> bool:
+    """True where NMDA gating kept by the source is summed, and no single synapse exists."""
+    return circuit.synapse(projection.synapse).model == "nmda"
+
+
 def _draw_one(circuit: Circuit, projection: Projection, seed: np.random.SeedSequence) -> Connections:
+    if is_gated(projection, circuit):
+        return Connections(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
     source, target = circuit.population(projection.source), circuit.population(projection.target)
     pairs = draw_pairs(projection, source, target, np.random.default_rng(seed))
     for_weights, for_delays = own_streams(seed)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cortexres.circuits.connection_rules import synapse_count
+from cortexres.circuits.connectivity import is_gated
 from cortexres.definitions import Circuit, Projection
 from cortexres.errors import SimulationError
 
@@ -54,7 +55,7 @@ class Memory(NamedTuple):
 def estimate_memory(circuit: Circuit) -> Memory:
     """The memory that a simulation of `circuit` takes at its peak; compiling, at most half a gigabyte, is left out."""
     synapses, here, run = 0, 0, _RUN_PROGRAM + _RUN_CELL * sum(p.cells for p in circuit.populations)
-    for projection in () if circuit.is_rate else circuit.projections:
+    for projection in () if circuit.is_rate else (q for q in circuit.projections if not is_gated(q, circuit)):
         n = synapse_count(projection, circuit.population(projection.source), circuit.population(projection.target))
         weights, delays = _own_weights(projection), bool(projection.delay_cv or projection.delay_matrix_ms)
         synapses += n

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from cortexres.circuits.connectivity import Connections
+from cortexres.circuits.connectivity import Connections, is_gated
 from cortexres.circuits.runs import Run, Timing
 from cortexres.circuits.structure import UNCOUNTED, Bundle, Cells, Gates, Group, Receptor, Structure, component
 from cortexres.definitions import Circuit, Population, Projection
@@ -39,11 +39,6 @@ def structure(circuit: Circuit, connections: list[Connections], runs: list[Run],
         frame_ms=runs[0].frame_ms if frames > 1 else 0.0,
     )
     return replace(made, bundles=_bundles(made, circuit, connections, together=together), gates=_gates(made, circuit))
-
-
-def is_gated(projection: Projection, circuit: Circuit) -> bool:
-    """True where NMDA gating kept by the source is summed, and no single synapse exists."""
-    return circuit.synapse(projection.synapse).model == "nmda"
 
 
 def _as_receptor(synapse: str, counted: str, circuit: Circuit) -> Receptor:
@@ -112,7 +107,7 @@ def _bundles(
     names = [p.name for p in circuit.populations]
     found: dict[tuple[int, int, int, int], list[int]] = {}
     for k, q in enumerate(circuit.projections):
-        if not is_gated(q, circuit) and len(connections[k].source):
+        if len(connections[k].source):
             target = made.group_of(names.index(q.target))
             receptor = made.groups[target].cells.receptors.index(_receptor(q, circuit))
             key = (made.group_of(names.index(q.source)), target, receptor, -1 if together else k)
