@@ -1,32 +1,128 @@
-"""Initial weights drawn from an explicit generator, so that torch's global random state stays as it is."""
+"""Initial weights: from torch's global generator as everywhere in torch, or from a seed that leaves it alone."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 Rng = int | np.random.Generator | None
+L = TypeVar("L", bound=nn.Module)
 
 
-def generator_from(rng: Rng) -> torch.Generator:
-    """Return a torch generator seeded by one draw from `rng`."""
-    seed = int(np.random.default_rng(rng).integers(2**63 - 1))
-    return torch.Generator().manual_seed(seed)
+def generator_from(rng: Rng) -> torch.Generator | None:
+    """Return a torch generator seeded by one draw from `rng`; None, torch's global one, where `rng` is None."""
+    if rng is None:
+        return None
+    return torch.Generator().manual_seed(int(np.random.default_rng(rng).integers(2**63 - 1)))
 
 
-def normal(*shape: int, scale: float, generator: torch.Generator) -> nn.Parameter:
-    """Return a float64 parameter of `shape`, normal with standard deviation `scale`."""
-    values: Tensor = torch.randn(*shape, generator=generator, dtype=torch.float64)
-    return nn.Parameter(scale * values)
+def stream(rng: Rng) -> Rng:
+    """Return `rng` as something several layers can draw from in turn: a seed becomes one Generator."""
+    return None if rng is None else np.random.default_rng(rng)
 
 
-def linear(n_inputs: int, n_outputs: int, *, scale: float, generator: torch.Generator) -> nn.Linear:
-    """Return a float64 linear layer: weights normal with standard deviation `scale`, bias 0.
+@torch.no_grad()
+def normal_(tensor: Tensor, std: float, rng: Rng = None) -> Tensor:
+    """Fill `tensor` in place from a normal distribution of mean 0, and return it.
 
-    The layer is made on the meta device: torch's own constructor would draw from the global random state.
+    A seed draws on the CPU whatever the device, so that weights do not depend on where they are made. On the
+    meta device there is nothing to fill.
     """
-    layer = nn.Linear(n_inputs, n_outputs, device="meta", dtype=torch.float64)
-    layer.weight = normal(n_outputs, n_inputs, scale=scale, generator=generator)
-    layer.bias = nn.Parameter(torch.zeros(n_outputs, dtype=torch.float64))
+    if tensor.is_meta:
+        return tensor
+    generator = generator_from(rng)
+    if generator is None:
+        return tensor.normal_(0.0, std)
+    drawn = torch.empty(tensor.shape, dtype=tensor.dtype).normal_(0.0, std, generator=generator)
+    return tensor.copy_(drawn)
+
+
+def kaiming_(tensor: Tensor, rng: Rng = None, *, gain: float = math.sqrt(2.0)) -> Tensor:
+    """Fill a weight in place with standard deviation ``gain / sqrt(fan_in)``, and return it.
+
+    References
+    ----------
+    He, Zhang, Ren & Sun (2015), Delving deep into rectifiers, arXiv:1502.01852
+    """
+    fan_in = tensor[0].numel()
+    return normal_(tensor, gain / math.sqrt(fan_in), rng)
+
+
+def zero_(parameter: Tensor | None) -> None:
+    """Set a parameter to 0 in place; None, a missing bias, is left alone."""
+    if parameter is not None:
+        nn.init.zeros_(parameter)
+
+
+def fill_(layer: nn.Linear | nn.Conv2d, rng: Rng = None, *, gain: float = math.sqrt(2.0)) -> None:
+    """Draw the weights of a layer anew, with standard deviation ``gain / sqrt(fan_in)``, and set its bias to 0."""
+    kaiming_(layer.weight, rng, gain=gain)
+    zero_(layer.bias)
+
+
+def empty_linear(
+    n_inputs: int,
+    n_outputs: int,
+    *,
+    bias: bool = True,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Linear:
+    """Return a linear layer with weights yet to be filled: torch's constructor would draw from the global state."""
+    return _unfilled(nn.Linear, n_inputs, n_outputs, bias=bias, device=device or "cpu", dtype=dtype)
+
+
+def empty_convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Conv2d:
+    """Return a convolution that keeps the map's size but for its stride, whose weights are yet to be filled."""
+    return _unfilled(
+        nn.Conv2d,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+        device=device or "cpu",
+        dtype=dtype,
+    )
+
+
+def _unfilled(kind: Callable[..., L], *sizes: int, **options: Any) -> L:
+    """Return a layer made by torch without its initialisation."""
+    made: L = nn.utils.skip_init(kind, *sizes, **options)  # type: ignore[no-untyped-call]
+    return made
+
+
+def linear(
+    n_inputs: int,
+    n_outputs: int,
+    *,
+    scale: float | None = None,
+    bias: bool = True,
+    rng: Rng = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Linear:
+    """Return a linear layer: bias 0, weights normal with standard deviation `scale` (``1 / sqrt(n_inputs)``)."""
+    layer = empty_linear(n_inputs, n_outputs, bias=bias, device=device, dtype=dtype)
+    normal_(layer.weight, n_inputs**-0.5 if scale is None else scale, rng)
+    zero_(layer.bias)
     return layer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
@@ -13,8 +12,10 @@ from cortexres import front_ends
 from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
-from cortexres.nn.initial import Rng, generator_from, linear
+from cortexres.nn.chain import Chain
+from cortexres.nn.initial import Rng, linear, stream
 from cortexres.nn.recurrent import Injection, Recurrent
+from cortexres.nn.shortcuts import Scaled
 from cortexres.nn.transforms import Dense
 
 
@@ -63,19 +64,20 @@ class ResidualNetwork(nn.Module):
             )
         if n_classes < 2:
             raise ArgumentError(f"got n_classes={n_classes}, expected 2 or more: a classifier needs a choice")
-        draw = np.random.default_rng(rng)
-        gain = 1.0 / max(steps, 1)  # the sum of T updates stays of order one, at any depth
+        draw = stream(rng)
+        if steps < 1:
+            raise ArgumentError(f"got steps={steps}, expected 1 or more: give the number of blocks")
         self.front_end = front_end
         # the drive is in mV up to gain_mV; the encoder brings it to order one
         encoder_scale = 1.0 / (front_end.gain_mV * n_inputs**0.5)
-        self.encoder = linear(n_inputs, n_units, scale=encoder_scale, generator=generator_from(draw))
-        self.recurrent = Recurrent(
-            Block(Dense(n_units, gain=gain, rng=draw)), steps=steps, tied=tied, injection=injection
-        )
-        if not tied:
-            for index in range(steps):
-                self.recurrent.blocks[index] = Block(Dense(n_units, gain=gain, rng=draw))
-        self.readout = linear(n_units, n_classes, scale=n_units**-0.5, generator=generator_from(draw))
+        double = torch.float64
+        self.encoder = linear(n_inputs, n_units, scale=encoder_scale, rng=draw, dtype=double)
+        # scaled by 1 / steps, the sum of the updates stays of order one at any depth
+        blocks = [
+            Block(Dense(n_units, rng=draw, dtype=double), Scaled(1.0 / steps)) for _ in range(1 if tied else steps)
+        ]
+        self.recurrent = Recurrent(blocks[0] if tied else blocks, steps=steps, injection=injection, readout="last")
+        self.readout = linear(n_units, n_classes, rng=draw, dtype=double)
 
     @property
     def name(self) -> str:
@@ -104,15 +106,24 @@ class ResidualNetwork(nn.Module):
 
     def trajectory(self, inputs: Tensor, steps: int | None = None) -> dict[str, Tensor]:
         """Return ``{"response": states}``, (batch, steps + 1, unit), the first before any block."""
-        return {"response": self.recurrent(self.encoder(inputs), steps=steps)}
+        return {"response": self.recurrent.trajectory(self.encoder(inputs), steps=steps).response}
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits, (batch, class), read from the last state."""
-        logits: Tensor = self.readout(self.trajectory(inputs)["response"][:, -1])
+        last, _ = self.recurrent(self.encoder(inputs))
+        logits: Tensor = self.readout(last)
         return logits
+
+    def chain(self) -> Chain:
+        """Return the network as a chain of its blocks."""
+        return Chain(
+            enter=lambda inputs: self.recurrent.entered(self.encoder(inputs)),
+            steps=self.recurrent.chain_steps(stage=0, name="recurrent"),
+            read=self.readout,
+        )
 
     def to_untied(self) -> ResidualNetwork:
         """Return an untied network that computes the same function: a copy of the shared block per step."""
         untied = copy.deepcopy(self)
-        untied.recurrent = untied.recurrent.untie()
+        untied.recurrent = untied.recurrent.to_untied()
         return untied

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
+from cortexres.nn.block import Block
+from cortexres.nn.chain import Step
+from cortexres.nn.untie import alone, together
 
 Injection = Literal["every", "first"]
+Readout = Literal["all", "last"] | int
+Mode = Literal["check", "mean", "first"]
+
+
+class Trajectory(NamedTuple):
+    """Every state of a run, (batch, steps + 1, ...): row 0 is the state before any block, where F has added nothing.
+
+    ``carried + update`` is the sum that becomes ``response``, through an activation where the block has one.
+    """
+
+    response: Tensor
+    carried: Tensor
+    update: Tensor
 
 
 class Recurrent(nn.Module):
-    """A block applied `steps` times; all states are returned.
+    """A residual network that is a recurrent one: T steps of one block, or of T blocks.
 
-    Returned, not hooked: a hook on a shared block cannot say which step it is.
-    The shared block is stored once: ``ModuleList([block] * steps)`` would repeat every key of `state_dict`.
+    States are returned, not hooked: a hook on a shared block cannot say which step it is. A shared block is stored
+    once, so a checkpoint holds its weights once. Nothing is kept between calls.
 
     Parameters
     ----------
-    block : Module
-        Maps (state, input) to the next state, all (batch, unit).
-    steps : int
-        Number of applications T.
-    tied : bool
-        Whether all steps share `block`. Otherwise each step owns a copy of it, with the same weights.
-    injection : "every" or "first"
-        ``"every"``: the state starts at 0 and the input enters each step, as a stimulus that stays on does.
-        ``"first"``: the input is the first state and does not enter again, as in a feedforward network.
+    block : Block or sequence of Blocks
+        One block is shared by all steps (tied). A sequence has one block per step (untied).
+    steps : int, optional
+        Number of steps T of a tied network; it can be run for others.
+    injection : {"every", "first"}
+        ``"every"``: the input enters at each step, as a stimulus that stays on does. ``"first"``: it is added to the
+        first state and does not enter again, as in a feedforward network.
+    readout : {"all", "last"} or int
+        What the output is: all states after a step, (batch, steps, ...), the last, or that after step k.
+    noise : float
+        Standard deviation of the Gaussian noise that each step adds to the state, in training and in evaluation, from
+        torch's global generator; 0 draws nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is out of range, or `steps` is missing for a tied network or contradicts an untied one.
 
     References
     ----------
@@ -37,50 +62,201 @@ class Recurrent(nn.Module):
     cortex, arXiv:1604.03640
     """
 
-    def __init__(self, block: nn.Module, *, steps: int, tied: bool = True, injection: Injection = "every") -> None:
+    def __init__(
+        self,
+        block: Block | Sequence[Block],
+        *,
+        steps: int | None = None,
+        injection: Injection = "every",
+        readout: Readout = "all",
+        noise: float = 0.0,
+    ) -> None:
         super().__init__()
-        if steps < 1:
-            raise ArgumentError(f"got steps={steps}, expected 1 or more: give the number of blocks")
+        self.tied = isinstance(block, nn.Module)
+        self.steps = _steps_of(block, steps)
         if injection not in ("every", "first"):
             raise ArgumentError(f"got injection={injection!r}, expected 'every' or 'first'")
-        self.steps, self.tied, self.injection = steps, tied, injection
-        self.blocks = nn.ModuleList([block] if tied else [copy.deepcopy(block) for _ in range(steps)])
+        if readout not in ("all", "last") and not (isinstance(readout, int) and 1 <= readout <= self.steps):
+            raise ArgumentError(f"got readout={readout!r}, expected 'all', 'last' or a step from 1 to {self.steps}")
+        if not noise >= 0:
+            raise ArgumentError(f"got noise={noise}, expected a standard deviation of 0 or more")
+        self.injection, self.readout, self.noise = injection, readout, noise
+        if isinstance(block, nn.Module):
+            self.block = block
+        else:
+            self.blocks = nn.ModuleList(block)
 
-    def forward(self, drive: Tensor, *, steps: int | None = None) -> Tensor:
-        """Return all states, (batch, steps + 1, unit), the first before any block, for a (batch, unit) input.
+    def at(self, step: int) -> tuple[Block, int]:
+        """Return the block of a step, and the step that it is told."""
+        if self.tied:
+            return self.block, step
+        block: Block = self.blocks[step]  # type: ignore[assignment]
+        return block, 0
+
+    def forward(self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return (output, last state) of a run.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...) or (batch, time, ...)
+            Input that stays the same, or one frame per step.
+        h_0 : Tensor of shape (batch, ...), optional
+            State to start from; zeros where it is left out.
+        steps : int, optional
+            Number of steps; the network's own, or one per frame, where it is left out.
+
+        Returns
+        -------
+        output : Tensor
+            (batch, steps, ...) where `readout` is ``"all"``, otherwise one state, (batch, ...).
+        h_n : Tensor of shape (batch, ...)
+            The state after the last step; a run that starts from it goes on where this one ended.
 
         Raises
         ------
         ArgumentError
-            If more steps are asked for than an untied network has blocks, or fewer than 0.
+            If `x` has other dims, `steps` is out of range, or the readout step is not reached.
         """
+        count = self._count(x, steps)
+        state, read = self._start(x, h_0), []
+        with parametrize.cached():  # constrained weights are computed once, not at each step
+            for step in range(count):
+                block, index = self.at(step)
+                state = self._noisy(block(state, self._drive(x, step), index))
+                if self.readout == "all" or self.readout == step + 1:
+                    read.append(state)
+        if self.readout == "last":
+            return state, state
+        if not read and count:
+            raise ArgumentError(f"got steps={count}, expected {self.readout} or more: the network is read at that step")
+        if self.readout == "all":
+            return torch.stack(read, dim=1) if read else state.new_empty(len(state), 0, *state.shape[1:]), state
+        return read[0] if read else state, state
+
+    def trajectory(self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None) -> Trajectory:
+        """Return every state of a run, with what each step carried and added; arguments and errors as in `forward`."""
+        state = self._start(x, h_0)
+        rows = [(state, state, torch.zeros_like(state))]
+        with parametrize.cached():
+            for step in range(self._count(x, steps)):
+                block, index = self.at(step)
+                carried, update = block.parts(state, self._drive(x, step), index)
+                state = self._noisy(block.finish(carried + update))
+                rows.append((state, carried, update))
+        return Trajectory(*(torch.stack(column, dim=1) for column in zip(*rows, strict=True)))
+
+    def entered(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return (state before the first step, drive of every step or None) for an input that stays the same."""
+        return self._start(x, None), self._drive(x, 0)
+
+    def chain_steps(self, *, stage: int, name: str) -> tuple[Step, ...]:
+        """Return the steps of the network as those of a chain, in which it is the stage `stage` called `name`."""
+        own = [self.at(step) for step in range(self.steps)]
+        return tuple(Step(block, index, stage, f"{name}.{k}") for k, (block, index) in enumerate(own))
+
+    def to_untied(self, steps: int | None = None) -> Recurrent:
+        """Return an untied network that computes the same: each step gets its own copy of the shared block.
+
+        What normalisation keeps per step goes to the block of its step. `from_untied` is the inverse, without loss.
+
+        Raises
+        ------
+        ArgumentError
+            If the network is untied already, or `steps` is below 1.
+        """
+        if not self.tied:
+            raise ArgumentError("got an untied network, expected a tied one: its blocks are separate already")
         count = self.steps if steps is None else steps
+        if count < 1:
+            raise ArgumentError(f"got steps={count}, expected 1 or more")
+        return self._like([alone(self.block, step) for step in range(count)])
+
+    @staticmethod
+    def from_untied(untied: Recurrent, *, mode: Mode = "check") -> Recurrent:
+        """Return a tied network made of the blocks of an untied one.
+
+        Parameters
+        ----------
+        untied : Recurrent
+            With blocks of one shape.
+        mode : {"check", "mean", "first"}
+            Where the shared weights come from: they must be equal in all blocks (nothing is lost), their mean, or
+            those of the first block. What normalisation keeps per step is kept per step.
+
+        Raises
+        ------
+        ArgumentError
+            If the network is tied already, its blocks differ in shape, or in weights where they must be equal.
+        """
+        if untied.tied:
+            raise ArgumentError("got a tied network, expected an untied one: its steps share a block already")
+        return untied._like(together(list(untied.blocks), mode=mode), steps=untied.steps)
+
+    def _like(self, block: nn.Module | list[nn.Module], steps: int | None = None) -> Recurrent:
+        made = Recurrent(
+            block,  # type: ignore[arg-type]
+            steps=steps,
+            injection=self.injection,
+            readout="all" if isinstance(self.readout, int) else self.readout,
+            noise=self.noise,
+        )
+        made.readout = self.readout
+        return made.train(self.training)
+
+    def _count(self, x: Tensor, steps: int | None) -> int:
+        """Return the number of steps of a run on `x`."""
+        movie = self._is_movie(x)
+        own = x.shape[1] if movie else self.steps
+        count = own if steps is None else steps
         if count < 0:
             raise ArgumentError(f"got steps={count}, expected 0 or more")
+        if movie and count > own:
+            raise ArgumentError(f"got steps={count}, expected at most {own}: the movie has no more frames")
         if not self.tied and count > self.steps:
             raise ArgumentError(
                 f"got steps={count}, expected at most {self.steps}: an untied network ends there; tie it"
             )
-        rest = torch.zeros_like(drive)
-        state, later = (rest, drive) if self.injection == "every" else (drive, rest)
-        states = [state]
-        for step in range(count):
-            state = self.blocks[0 if self.tied else step](state, later)
-            states.append(state)
-        return torch.stack(states, dim=1)
+        return count
 
-    def untie(self) -> Recurrent:
-        """Return an untied network of the same function: each step gets its own copy of the shared block.
+    def _is_movie(self, x: Tensor) -> bool:
+        dims = self.at(0)[0].state_dims
+        if x.ndim not in (dims + 1, dims + 2):
+            raise ArgumentError(
+                f"got an input of {x.ndim} dims, expected {dims + 1}, (batch, ...), or {dims + 2}, (batch, time, ...)"
+            )
+        movie = x.ndim == dims + 2
+        if movie and self.injection == "first":
+            raise ArgumentError("got a movie with injection='first', expected injection='every': a frame enters a step")
+        return movie
 
-        Raises
-        ------
-        ArgumentError
-            If the network is untied already.
-        """
-        if not self.tied:
-            raise ArgumentError("got an untied network, expected a tied one: its blocks are separate already")
-        return Recurrent(self.blocks[0], steps=self.steps, tied=False, injection=self.injection)
+    def _start(self, x: Tensor, h_0: Tensor | None) -> Tensor:
+        """Return the state before the first step."""
+        first = x[:, 0] if self._is_movie(x) else x
+        if self.injection == "first":
+            return first if h_0 is None else h_0 + first
+        return self.at(0)[0].initial_state(first) if h_0 is None else h_0
+
+    def _drive(self, x: Tensor, step: int) -> Tensor | None:
+        """Return what enters at a step."""
+        if self.injection == "first":
+            return None
+        return x[:, step] if self._is_movie(x) else x
+
+    def _noisy(self, state: Tensor) -> Tensor:
+        return state + self.noise * torch.randn_like(state) if self.noise else state
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
-        return f"steps={self.steps}, tied={self.tied}, injection={self.injection!r}"
+        parts = f"steps={self.steps}, tied={self.tied}, injection={self.injection!r}, readout={self.readout!r}"
+        return f"{parts}, noise={self.noise:g}" if self.noise else parts
+
+
+def _steps_of(block: Block | Sequence[Block], steps: int | None) -> int:
+    """Return the number of steps, from the argument or from the blocks."""
+    if isinstance(block, nn.Module):
+        if steps is None or steps < 1:
+            raise ArgumentError(f"got steps={steps}, expected 1 or more: give the number of steps")
+        return steps
+    if not block or steps not in (None, len(block)):
+        raise ArgumentError(f"got {len(block)} blocks and steps={steps}, expected one block per step")
+    return len(block)
