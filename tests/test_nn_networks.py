@@ -74,7 +74,8 @@ def test_parameters_of_the_tied_network_do_not_depend_on_depth() -> None:
 
 def test_untied_blocks_start_different() -> None:
     blocks = network(tied=False).recurrent.blocks
-    assert not torch.equal(blocks[0].transform.weight, blocks[1].transform.weight)
+    first, second = (block.transform.layers[0].weight for block in blocks[:2])
+    assert not torch.equal(first, second)
 
 
 def test_inputs_are_the_front_end_drive() -> None:
