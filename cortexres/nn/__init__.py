@@ -18,16 +18,31 @@ from cortexres.nn.shortcuts import (
     ZeroPadding,
 )
 from cortexres.nn.train import train
-from cortexres.nn.transforms import Dense
+from cortexres.nn.transforms import (
+    Bottleneck,
+    Convolutional,
+    Dense,
+    Dilated,
+    Grouped,
+    Inception,
+    MultiResidual,
+    SqueezeExcitation,
+)
 
 __all__ = [
     "Block",
+    "Bottleneck",
     "Chain",
+    "Convolutional",
     "Dense",
+    "Dilated",
+    "Grouped",
     "Highway",
     "Identity",
+    "Inception",
     "LearnedScale",
     "Linear",
+    "MultiResidual",
     "NoShortcut",
     "Norm",
     "Projection",
@@ -36,6 +51,7 @@ __all__ = [
     "ResidualNetwork",
     "Scaled",
     "SoftAssignment",
+    "SqueezeExcitation",
     "Step",
     "Trajectory",
     "ZeroPadding",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -126,3 +126,24 @@ def linear(
     normal_(layer.weight, n_inputs**-0.5 if scale is None else scale, rng)
     zero_(layer.bias)
     return layer
+
+
+@runtime_checkable
+class Resettable(Protocol):
+    """A module that draws its own parameters anew."""
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw them."""
+        ...
+
+
+def reset_children(module: nn.Module, rng: Rng = None, *, gain: float = math.sqrt(2.0)) -> None:
+    """Reset what `module` contains, in order, from one stream: torch's layers by `fill_`, others as they say."""
+    draw = stream(rng)
+    for child in module.children():
+        if isinstance(child, nn.Linear | nn.Conv2d):
+            fill_(child, draw, gain=gain)
+        elif isinstance(child, Resettable):
+            child.reset_parameters(draw)
+        else:
+            reset_children(child, draw, gain=gain)

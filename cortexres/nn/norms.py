@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cortexres.errors import ArgumentError
+from cortexres.nn.sizes import check_sizes
 
 Kind = Literal["batch", "layer", "group", "rms"]
 Sharing = Literal["per_step", "shared"]
@@ -77,9 +78,7 @@ class Norm:
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise ArgumentError(f"got {name}={getattr(self, name)!r}, expected one of {', '.join(allowed)}")
-        for name in ("steps", "groups"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"got {name}={getattr(self, name)}, expected 1 or more")
+        check_sizes(steps=self.steps, groups=self.groups)
 
     def build(
         self, channels: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -171,13 +170,15 @@ class StepNorm(nn.Module):
         Raises
         ------
         ArgumentError
-            If `step` lies beyond the recipe's steps and it says so, or batch statistics that steps share are used in
-            evaluation and it says so.
+            If `step` lies beyond the recipe's steps, or batch statistics that steps share are used in evaluation, and
+            the recipe does not allow it.
         """
         row = self._row(step)
         weight = _at(self.weight, row)
         bias = _at(self.bias, row)
         if self.recipe.kind == "batch":
+            if not self.training:
+                self._check_shared(step)
             return self._batch(x, row, weight, bias)
         if self.recipe.kind == "group":
             return functional.group_norm(x, self.recipe.groups, weight, bias, self.recipe.eps)
@@ -206,32 +207,40 @@ class StepNorm(nn.Module):
         if self.training:
             # F.batch_norm changes the views, that is, the rows of this step.
             self.num_batches_tracked[min(row, len(self.num_batches_tracked) - 1)] += 1
-        elif recipe.statistics == "shared" and (recipe.steps > 1 or row > 0):
-            self._shared_in_eval()
         return functional.batch_norm(x, mean, var, weight, bias, self.training, recipe.momentum, recipe.eps)
 
-    def _shared_in_eval(self) -> None:
+    def _check_shared(self, step: int) -> None:
+        """Raise or warn, as the recipe says, where several steps share batch statistics."""
+        recipe = self.recipe
+        if recipe.kind != "batch" or recipe.statistics != "shared" or (recipe.steps == 1 and step == 0):
+            return
         message = (
-            "got batch statistics that several steps share, in evaluation, expected statistics per step: they describe "
-            "the states of no step, and accuracy falls to chance; use Norm(statistics='per_step'), or say "
+            "got batch statistics that several steps share, expected statistics per step: they describe the states of "
+            "no step, and accuracy falls to chance in evaluation; use Norm(statistics='per_step'), or say "
             "Norm(shared_in_eval='allow')"
         )
-        if self.recipe.shared_in_eval == "raise":
+        if recipe.shared_in_eval == "raise":
             raise ArgumentError(message)
-        if self.recipe.shared_in_eval == "warn":
+        if recipe.shared_in_eval == "warn":
             warnings.warn(message, stacklevel=2)
 
     def at_step(self, step: int) -> StepNorm:
-        """Return the module that computes alone what this one computes at `step`: a copy of its rows."""
+        """Return the module that computes alone what this one computes at `step`: a copy of its rows.
+
+        Raises
+        ------
+        ArgumentError
+            As `forward` does in evaluation: alone, a module no longer knows that its statistics were shared.
+        """
         row = self._row(step)
+        self._check_shared(step)
         single = StepNorm(replace(self.recipe, steps=1), self.channels, device="meta")
-        own = self.state_dict()
-        taken = {key: value[min(row, len(value) - 1)].clone()[None] for key, value in own.items()}
+        taken = {key: value[min(row, len(value) - 1)].clone()[None] for key, value in self.state_dict().items()}
         single.load_state_dict(taken, strict=True, assign=True)
         return single.train(self.training)
 
     def merged(self, parts: Sequence[StepNorm], combine: Callable[[str, list[Tensor]], Tensor]) -> StepNorm:
-        """Return the module whose step k is the single step of ``parts[k]``: the inverse of `at_step`.
+        """Return the module whose step k is the first step of ``parts[k]``: the inverse of `at_step`.
 
         Parameters
         ----------
@@ -240,14 +249,12 @@ class StepNorm(nn.Module):
         combine : callable
             Makes one tensor of those that the steps share, given their name and all of them.
         """
-        recipe = replace(self.recipe, steps=len(parts))
-        states = [part.state_dict() for part in parts]
-        whole = StepNorm(recipe, self.channels, device="meta")
-        merged = {
-            key: torch.cat(rows) if len(whole.state_dict()[key]) == len(parts) else combine(key, rows)
-            for key in states[0]
-            for rows in [[state[key] for state in states]]
-        }
+        whole = StepNorm(replace(self.recipe, steps=len(parts)), self.channels, device="meta")
+        states = [part.at_step(0).state_dict() for part in parts]
+        merged = {}
+        for key, empty in whole.state_dict().items():
+            rows = [state[key] for state in states]
+            merged[key] = torch.cat(rows) if len(empty) == len(parts) else combine(key, rows)
         whole.load_state_dict(merged, strict=True, assign=True)
         return whole.train(self.training)
 

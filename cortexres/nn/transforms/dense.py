@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cortexres.errors import ArgumentError
-from cortexres.nn.initial import Rng, empty_linear, fill_, stream
-from cortexres.nn.norms import Norm, StepNorm, normalised
+from cortexres.nn.initial import Rng, empty_linear, reset_children
+from cortexres.nn.norms import Norm, normalised
+from cortexres.nn.sizes import check_sizes
+from cortexres.nn.transforms.transform import resting
 
 
 class Dense(nn.Module):
@@ -42,7 +43,7 @@ class Dense(nn.Module):
     Raises
     ------
     ArgumentError
-        If a size or the number of layers is below 1.
+        If `n_units`, `input_size` or `layers` is below 1.
     """
 
     state_dims, stride = 1, 1
@@ -63,12 +64,7 @@ class Dense(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if n_units < 1:
-            raise ArgumentError(f"got n_units={n_units}, expected 1 or more: give the width of the state")
-        if input_size is not None and input_size < 1:
-            raise ArgumentError(f"got input_size={input_size}, expected 1 or more, or None to add the drive as it is")
-        if layers < 1:
-            raise ArgumentError(f"got layers={layers}, expected 1 or more")
+        check_sizes(n_units=n_units, layers=layers, input_size=1 if input_size is None else input_size)
         self.in_channels = self.out_channels = n_units
         self.input_size, self.activation, self.final_activation = input_size, activation, final_activation
         self.layers = nn.ModuleList(
@@ -84,17 +80,11 @@ class Dense(nn.Module):
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw the weights anew; biases and norms start where they do."""
-        draw = stream(rng)
-        for layer in [*self.layers, self.input]:
-            if isinstance(layer, nn.Linear):
-                fill_(layer, draw, gain=1.0)
-        for norm in self.norms:
-            if isinstance(norm, StepNorm):
-                norm.reset_parameters()
+        reset_children(self, rng, gain=1.0)
 
     def initial_state(self, drive: Tensor) -> Tensor:
         """Return the state at rest, zeros (batch, unit), for a drive (batch, input)."""
-        return drive.new_zeros(len(drive), self.in_channels)
+        return resting(drive, self.in_channels)
 
     def forward(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> Tensor:
         """Return the update, (batch, unit), for a state (batch, unit) and a drive (batch, unit or input)."""

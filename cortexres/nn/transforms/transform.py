@@ -33,3 +33,8 @@ class Transform(Protocol):
     def initial_state(self, drive: Tensor) -> Tensor:
         """Return the state at rest, zeros, for a drive."""
         ...
+
+
+def resting(drive: Tensor, channels: int) -> Tensor:
+    """Return zeros (batch, channel, ...) with the positions of `drive`, (batch, its channels, ...)."""
+    return drive.new_zeros(len(drive), channels, *drive.shape[2:])
