@@ -6,10 +6,10 @@ Each `check_*` returns the Dataset it was given, unchanged, so that it can be wr
 
 | Dataset | dims, in order              | variables                                               |
 | ------- | --------------------------- | ------------------------------------------------------- |
-| stimuli | stimulus, y, x (, frame)    | image, 0..1                                             |
+| stimuli | stimulus, y, x (, frame)    | image, 0..1; in colour (stimulus, channel, y, x)        |
 | stimuli | stimulus, frame, channel    | drive, in mV, pA, nA, Hz or 1                           |
 | brain   | stimulus, trial, time, unit | response in Hz; where known components, as the drive    |
-| network | stimulus, block, unit       | response, update (0 at block 0); where known components |
+| network | stimulus, block, unit       | response, update (0 at block 0); carried, sum; as above |
 | scores  | time, block, what remains   | one per metric; its null, p-value, interval, ceiling    |
 | spikes  | spike                       | time in ms, unit, trial, stimulus (and cell)            |
 """
@@ -47,9 +47,11 @@ from cortexres.schema_rules import (
 )
 
 STIMULI_DIMS = ("stimulus", "y", "x")
+COLOUR_DIMS = ("stimulus", "channel", "y", "x")
 DRIVE_DIMS = ("stimulus", "frame", "channel")
 BRAIN_DIMS = ("stimulus", "trial", "time", "unit")
 NETWORK_DIMS = ("stimulus", "block", "unit")
+PLACE_COORDINATES = ("channel", "y", "x", "token", "feature")  # of units that are maps or tokens, flattened
 UNIT_COORDINATES = ("name", "population", "cell_type", "area", "layer", "assembly")
 
 
@@ -59,8 +61,9 @@ def check_stimuli(stimuli: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     stimuli : xarray.Dataset
-        ``image`` (stimulus, y, x), or (stimulus, y, x, frame) where it moves, with values in 0..1; or ``drive``
-        (stimulus, frame, channel) with its ``units`` and the duration of a frame in ``drive.attrs["frame_ms"]``.
+        ``image`` (stimulus, y, x), (stimulus, channel, y, x) in colour, or (stimulus, y, x, frame) where it moves,
+        with values in 0..1; or ``drive`` (stimulus, frame, channel) with its ``units`` and the duration of a frame in
+        ``drive.attrs["frame_ms"]``.
 
     Raises
     ------
@@ -71,7 +74,11 @@ def check_stimuli(stimuli: xr.Dataset) -> xr.Dataset:
     if isinstance(stimuli, xr.Dataset) and "drive" in stimuli.data_vars and "image" not in stimuli.data_vars:
         return _check_drives(stimuli, what)
     need(stimuli, what, ("image",), ("stimulus",))
-    dims = (*STIMULI_DIMS, "frame") if "frame" in stimuli["image"].dims else STIMULI_DIMS
+    dims: tuple[str, ...] = STIMULI_DIMS
+    if "frame" in stimuli["image"].dims:
+        dims = (*STIMULI_DIMS, "frame")
+    elif "channel" in stimuli["image"].dims:
+        dims = COLOUR_DIMS
     check_dims(stimuli["image"], what, dims)
     check_ids(stimuli, what, ("stimulus", "y", "x"))
     check_label_dims(stimuli, what, {"label": "stimulus"})
@@ -130,8 +137,13 @@ def check_network(network: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     network : xarray.Dataset
-        ``response`` and ``update`` (stimulus, block, unit) and, where they exist, the input components, each with
-        a ``units`` attribute (``"1"`` where it has none); ``block`` is 0..T, ``stage`` (block) its stage.
+        ``response`` and ``update`` (stimulus, block, unit) and, where they exist, ``carried``, ``sum`` and the input
+        components, each with a ``units`` attribute (``"1"`` where it has none); ``block`` is 0..T, ``stage`` (block)
+        its stage, ``module`` and ``kind`` (block) where it is in the network and how it carries its state.
+
+        The state after a block is ``response``. Without ``carried``, ``update`` is its change. With it,
+        ``carried + update`` is ``sum``, which is left out in a stage where it is the response: where no activation
+        or norm follows the addition. At block 0 all but ``update`` are the state that enters.
 
     Raises
     ------
@@ -140,7 +152,8 @@ def check_network(network: xr.Dataset) -> xr.Dataset:
     """
     what = "network"
     need(network, what, ("response", "update"), ("stimulus", "block", "stage"))
-    for name in ("response", "update", *components(network)):
+    terms = [name for name in ("carried", "sum") if name in network.data_vars]
+    for name in ("response", "update", *terms, *components(network)):
         check_dims(network[name], what, NETWORK_DIMS)
         check_units(network[name], what, None)
         check_values(network[name], what)
@@ -149,7 +162,9 @@ def check_network(network: xr.Dataset) -> xr.Dataset:
         "label": "stimulus",
         "stage": "block",
         "t_ms": "block",
-        **dict.fromkeys(UNIT_COORDINATES, "unit"),
+        "module": "block",
+        "kind": "block",
+        **dict.fromkeys((*UNIT_COORDINATES, *PLACE_COORDINATES), "unit"),
     }
     check_label_dims(network, what, labels)
     check_blocks(network, what)

@@ -14,6 +14,7 @@ COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
 DRIVE_UNITS = ("mV", "pA", "nA", "Hz", "1")
 # Differences of float32 states carry rounding of this size, relative to the largest state.
 UPDATE_TOLERANCE = 1e-5
+HALF_TOLERANCE = 2e-2  # of bfloat16, which has 8 bits
 
 
 def need(dataset: xr.Dataset, what: str, variables: tuple[str, ...], coordinates: tuple[str, ...]) -> None:
@@ -201,21 +202,44 @@ def check_rates(response: xr.DataArray, what: str) -> None:
 
 
 def check_update(network: xr.Dataset, what: str) -> None:
-    """Return nothing if ``update`` is 0 at block 0 and then the difference of ``response``."""
-    state, update = network["response"].values.astype(float), network["update"].values.astype(float)
+    """Return nothing if ``update`` is 0 at block 0 and then what makes the state from the one that was carried."""
+    update = network["update"].values.astype(float)
     start = update[:, 0] != 0
     if start.any():
         raise SchemaError(
             f"{what}: update at block 0 is not 0 for {int(start.sum())} of {start.size} values, expected 0:"
             " nothing was added to arrive at the start"
         )
-    wrong = np.abs(update[:, 1:] - np.diff(state, axis=1)) > UPDATE_TOLERANCE * max(np.abs(state).max(), 1e-3)
+    response = network["response"].values.astype(float)
+    if "carried" in network.data_vars:
+        carried = network["carried"].values.astype(float)
+        name, total = ("sum", network["sum"].values.astype(float)) if "sum" in network else ("response", response)
+        expected = total[:, 1:] - carried[:, 1:]
+        words = f"update differs from {name} minus carried", f"{name} = carried + update"
+        _check_start(network, what)
+    elif "sum" in network.data_vars:
+        raise SchemaError(f"{what}: got sum without carried, expected both; record the network anew")
+    else:
+        expected = np.diff(response, axis=1)
+        words = "update differs from the change of response", "response[k] - response[k-1]"
+    tolerance = UPDATE_TOLERANCE
+    if "computed_as" in network["response"].attrs:  # sums of numbers with few bits were rounded to as few
+        tolerance = HALF_TOLERANCE
+    wrong = np.abs(update[:, 1:] - expected) > tolerance * max(np.abs(response).max(), np.abs(update).max(), 1e-3)
     if wrong.any():
         first = name_where(wrong, network["update"].isel(block=slice(1, None)))
         raise SchemaError(
-            f"{what}: update differs from the change of response for {int(wrong.sum())} of {wrong.size} values,"
-            f" the first at {first}; expected response[k] - response[k-1]"
+            f"{what}: {words[0]} for {int(wrong.sum())} of {wrong.size} values, the first at {first}; expected"
+            f" {words[1]}"
         )
+
+
+def _check_start(network: xr.Dataset, what: str) -> None:
+    """Return nothing if block 0 is one state, whichever variable it is read from."""
+    start = network["response"].isel(block=0)
+    for name in ("carried", "sum"):
+        if name in network.data_vars and not np.array_equal(network[name].isel(block=0), start):
+            raise SchemaError(f"{what}: {name} at block 0 differs from response, expected the state that enters")
 
 
 def check_score(name: str, values: xr.DataArray, what: str) -> None:

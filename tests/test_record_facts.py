@@ -8,10 +8,9 @@ import torch
 
 from cortexres import bridge, nn, stimuli
 from cortexres.definitions import from_json, load_circuit
-from cortexres.nn.record import Recordable
 
 
-def made_by(network: Recordable) -> dict[str, object]:
+def made_by(network: nn.Recordable) -> dict[str, object]:
     return json.loads(nn.record(network, stimuli.patterns(3, rng=0), steps=1).attrs["cortexres_provenance"])
 
 

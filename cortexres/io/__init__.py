@@ -6,14 +6,18 @@ from cortexres.io.neo import to_neo
 from cortexres.io.netcdf import load, save
 from cortexres.io.nwb import save_nwb
 from cortexres.io.sonata import save_sonata
+from cortexres.io.streaming import Stream, open_stream, streamed
 
 __all__ = [
+    "Stream",
     "cell_table",
     "check_writable",
     "load",
+    "open_stream",
     "save",
     "save_nwb",
     "save_sonata",
+    "streamed",
     "to_neo",
     "write_bytes",
     "write_text",

@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cortexres.errors import DataFileError
@@ -66,19 +67,50 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> Path:
     DataFileError
         Where it cannot be written; an older file stays as it was.
     """
-    path = Path(path)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield an empty file beside `path`, which takes its name where the block ends without an error.
+
+    What stood there before stays until then; an error or Ctrl-C in the block leaves it, and nothing beside it.
+
+    Raises
+    ------
+    DataFileError
+        Where the file cannot be written.
+    """
     try:
+        path = Path(path)
         _refuse_other_than_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
-        _replace(path, data)
+        temporary = _temporary(path)
+        temporary.touch(exist_ok=False)  # refuses to write through a link that someone else put in the way
     except DataFileError:
         raise
     except (OSError, ValueError) as error:
-        raise DataFileError(
-            f"cannot write {path}: {_reason(error)}; nothing was changed, make room or choose another place"
-        ) from error
-    return path
+        raise _cannot_write(path, error) from error
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:  # Ctrl-C too must leave nothing behind
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, DataFileError):
+            raise _cannot_write(path, error) from error
+        raise
+    _sync_folder(path.parent)
+
+
+def _cannot_write(path: str | Path, error: OSError | ValueError) -> DataFileError:
+    return DataFileError(
+        f"cannot write {path}: {_reason(error)}; nothing was changed, make room or choose another place"
+    )
 
 
 def _refuse_other_than_file(path: Path) -> None:
@@ -94,21 +126,6 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-
-
-def _replace(path: Path, data: bytes | memoryview) -> None:
-    temporary = _temporary(path)
-    try:
-        # "x" refuses to write through a link that someone else put in the way.
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too must leave nothing behind
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5netcdf
 import numpy as np
@@ -22,6 +23,10 @@ from cortexres.schema_rules import check_plain
 MAX_BYTES = 4 * 2**30
 # Since its version 1.8 HDF5 keeps checksums of what describes the arrays, in files that older versions cannot read.
 FORMAT = ("v108", "v108")
+# Plain numbers stay numbers: xarray makes time differences of what has the units "seconds".
+AS_IT_STANDS: dict[str, Any] = {"engine": "h5netcdf", "decode_times": False, "decode_timedelta": False}
+# A checksum per chunk: a damaged file is an error when it is read, and never other numbers.
+PACKING = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
 # Attributes by which netCDF encodes a variable: as plain attributes they would change its values when read.
 ENCODING_ATTRIBUTES = {
     "_FillValue",
@@ -85,7 +90,7 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
     inspect(path, max_bytes)
     try:
         with warnings.catch_warnings(action="ignore"), _open(path) as opened:
-            dataset = _plain_text(opened.load())
+            dataset = plain_text(opened.load())
     # A damaged file meets h5py, h5netcdf and xarray with almost any error.
     except Exception as error:
         reason = first_line(error)
@@ -99,9 +104,8 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
 
 
 def _open(path: Path) -> xr.Dataset:
-    # Plain numbers stay numbers: xarray makes time differences of what has the units "seconds". Files without
-    # netCDF's dimensions get them by their lengths.
-    return xr.open_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False, phony_dims="sort")
+    # Files without netCDF's dimensions get them by their lengths.
+    return xr.open_dataset(path, phony_dims="sort", **AS_IT_STANDS)
 
 
 def to_bytes(dataset: xr.Dataset) -> memoryview:
@@ -115,10 +119,8 @@ def to_bytes(dataset: xr.Dataset) -> memoryview:
         Where the Dataset holds what the file would lose.
     """
     plain = _plain_copy(dataset)
-    # A checksum per chunk: a damaged file is an error when it is read, and never other numbers.
-    packing = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding = {
-        name: packing for name, values in plain.variables.items() if values.ndim and values.dtype.kind in "fiub"
+        name: PACKING for name, values in plain.variables.items() if values.ndim and values.dtype.kind in "fiub"
     }
     buffer = io.BytesIO()
     try:
@@ -200,7 +202,7 @@ def _plain_attribute(value: object, name: str) -> object:
         raise SchemaError(f"{name}: {error}") from error
 
 
-def _plain_text(dataset: xr.Dataset) -> xr.Dataset:
+def plain_text(dataset: xr.Dataset) -> xr.Dataset:
     """Return the Dataset with text as numpy's own, whichever way xarray read it, and no encoding."""
     changed = {name: values.astype(str) for name, values in dataset.variables.items() if values.dtype.kind in "OT"}
     return dataset.assign(changed).drop_encoding() if changed else dataset.drop_encoding()

@@ -1,10 +1,12 @@
 """Residual networks in torch: transform, block, recurrence, whole networks, training and recording."""
 
+from cortexres.nn.additions import Addition, Additions, find_additions
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step, chain_of
+from cortexres.nn.inputs import inputs_of
 from cortexres.nn.networks import ResidualNetwork
 from cortexres.nn.norms import Norm
-from cortexres.nn.record import Recordable, record
+from cortexres.nn.record import record, spatial_mean
 from cortexres.nn.recurrent import Recurrent, Trajectory
 from cortexres.nn.shortcuts import (
     Highway,
@@ -17,6 +19,7 @@ from cortexres.nn.shortcuts import (
     SoftAssignment,
     ZeroPadding,
 )
+from cortexres.nn.states import Recordable
 from cortexres.nn.train import train
 from cortexres.nn.transforms import (
     Bottleneck,
@@ -30,6 +33,8 @@ from cortexres.nn.transforms import (
 )
 
 __all__ = [
+    "Addition",
+    "Additions",
     "Block",
     "Bottleneck",
     "Chain",
@@ -56,6 +61,9 @@ __all__ = [
     "Trajectory",
     "ZeroPadding",
     "chain_of",
+    "find_additions",
+    "inputs_of",
     "record",
+    "spatial_mean",
     "train",
 ]

@@ -2,114 +2,208 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 
+from cortexres import io
 from cortexres.errors import ArgumentError
+from cortexres.nn.inputs import inputs_of, place_of
+from cortexres.nn.keeping import InMemory, Keeper, Store
+from cortexres.nn.states import START, Recordable, Source, Stage, source_of
 from cortexres.provenance import provenance
 
-COMPONENTS = ("feedforward", "recurrent_excitatory", "recurrent_inhibitory")
+Inputs = Callable[[xr.Dataset], Tensor]
+Reduce = Callable[[Tensor], Tensor]
 
 
-class Recordable(Protocol):
-    """What `record` needs of a network.
+@overload
+def record(
+    network: Recordable,
+    stimuli: xr.Dataset,
+    *,
+    steps: int | None = ...,
+    batch_size: int = ...,
+    inputs: Inputs | None = ...,
+    reduce: Reduce | None = ...,
+    path: str | Path | None = ...,
+) -> xr.Dataset: ...
+@overload
+def record(
+    network: object,
+    stimuli: xr.Dataset,
+    *,
+    steps: int | None = ...,
+    batch_size: int = ...,
+    inputs: Inputs | None = ...,
+    additions: Sequence[str] | None = ...,
+    modules: Sequence[str] | None = ...,
+    reduce: Reduce | None = ...,
+    path: str | Path | None = ...,
+) -> xr.Dataset | xr.DataTree: ...
+def record(
+    network: object,
+    stimuli: xr.Dataset,
+    *,
+    steps: int | None = None,
+    batch_size: int = 64,
+    inputs: Inputs | None = None,
+    additions: Sequence[str] | None = None,
+    modules: Sequence[str] | None = None,
+    reduce: Reduce | None = None,
+    path: str | Path | None = None,
+) -> xr.Dataset | xr.DataTree:
+    """Return the network Dataset, (stimulus, block, unit): response, update, what was carried, and their sum.
 
-    It may also have `name` (str), `dt_ms` (float, the time one block stands for), `unit_coords` (labels of
-    the units by name, each an array with one entry per unit) and `facts` (mapping that JSON can say, kept as
-    ``network`` in the provenance: what the network is).
-    """
-
-    def inputs(self, stimuli: xr.Dataset) -> Tensor:
-        """Return what the network sees, (stimulus, input)."""
-        ...
-
-    def trajectory(self, inputs: Tensor, steps: int | None = None) -> dict[str, Tensor]:
-        """Return states by name, each (stimulus, steps + 1, unit); ``"response"`` is required."""
-        ...
-
-
-def record(network: Recordable, stimuli: xr.Dataset, *, steps: int | None = None) -> xr.Dataset:
-    """Return the network Dataset: response, update and input components, (stimulus, block, unit).
+    Networks of ours are recorded step by step. Of any other torch model the residual additions are found in its graph
+    (see `find_additions`) and recorded while the graph runs, in evaluation and without gradients, so that
+    ``carried + update`` is the recorded sum to the last bit.
 
     Parameters
     ----------
-    network : Recordable
-        A `ResidualNetwork`, a network of `cortexres.bridge`, or anything with the same two methods.
+    network : Module or Recordable
+        A network of `cortexres.nn` or `cortexres.bridge`, any torch model, or anything with `inputs` and `trajectory`.
+        It runs where its parameters are.
     stimuli : Dataset
-        Images (stimulus, y, x); their ids and labels are carried over.
+        Images (stimulus, y, x) or (stimulus, channel, y, x); their ids and labels are carried over.
     steps : int, optional
-        Number of blocks; the network's own where it is left out.
+        Number of blocks, where the network is one recurrence; the network's own where it is left out.
+    batch_size : int
+        Stimuli at a time; what is in memory at once, where `path` is given. The last batch is filled up.
+    inputs : callable, optional
+        Dataset of a batch of stimuli -> what the network sees, (stimulus, ...); `inputs_of` where it is left out.
+    additions : sequence of str, optional
+        The additions to record by the names of `find_additions`, also such as it does not count.
+    modules : sequence of str, optional
+        Modules to take as residual blocks where the graph cannot be followed: input x, output x + F(x). Then F(x) is
+        their difference, exact to rounding.
+    reduce : callable, optional
+        Linear map of states, (batch, ...) -> (batch, ...), such as `spatial_mean`.
+    path : str or Path, optional
+        netCDF file to write batch by batch; what is returned is then read from it as it is needed.
+
+    Returns
+    -------
+    Dataset or DataTree
+        A Dataset where all blocks have one shape; otherwise a tree of one Dataset per stage, ``stage_0``, ...
+        Besides `response` (the state after the block, after the activation or norm that may follow the sum) and
+        `update`, F(x): `carried`, x, for networks that are not `Recordable` alone, and `sum`, x + F(x), in stages
+        where it is not the response. Block 0 is the state that enters the first block, or what is carried of it where
+        the shape changes.
 
     Raises
     ------
     ArgumentError
-        If `steps` is negative, the network returns no response, a state of another shape, or one that is
-        not finite, or its facts cannot be written as JSON.
+        If an option is out of range or does not apply, no residual addition is found, a state is not finite, or the
+        facts of the network cannot be written as JSON.
+    DataFileError
+        If the file cannot be written.
     """
-    if steps is not None and steps < 0:
-        raise ArgumentError(f"got steps={steps}, expected 0 or more blocks to record")
-    with torch.no_grad():
-        states = network.trajectory(network.inputs(stimuli), steps)
-    arrays = {key: value.detach().cpu().numpy() for key, value in states.items()}
-    _check(arrays, stimuli.sizes["stimulus"])
-    response = arrays["response"]
-    dt_ms: float | None = getattr(network, "dt_ms", None)
-    units = "Hz" if dt_ms is not None else "1"
-    update = np.diff(response, axis=1, prepend=response[:, :1])
-    dims = ("stimulus", "block", "unit")
-    variables = {
-        "response": (dims, response, {"units": units, "long_name": "state after the block"}),
-        "update": (dims, update, {"units": units, "long_name": "what the block added"}),
-    } | {key: (dims, arrays[key], {"units": "mV"}) for key in COMPONENTS if key in arrays}
-    name = str(getattr(network, "name", type(network).__name__))
-    made_by = provenance(
-        model=name,
-        steps=response.shape[1] - 1,
-        dt_ms=dt_ms,
-        stimuli=dict(stimuli.attrs),
-        stimulus_ids=stimuli["stimulus"].to_numpy(),
-        network=dict(getattr(network, "facts", None) or {}),
-    )
-    coords = _coordinates(stimuli, response, dt_ms, getattr(network, "unit_coords", None) or {})
-    return xr.Dataset(variables, coords=coords, attrs={"model": name, "cortexres_provenance": made_by})
+    count = stimuli.sizes["stimulus"]
+    if batch_size < 1:
+        raise ArgumentError(f"got batch_size={batch_size}, expected 1 or more")
+    batch = min(batch_size, count)
+
+    def seen(start: int) -> Tensor:
+        # The graph of a model is that of one batch size, so the last batch repeats the last stimulus.
+        rows = np.minimum(np.arange(start, start + batch), count - 1)
+        return _seen(network, stimuli.isel(stimulus=rows), inputs)
+
+    first = seen(0)
+    source = source_of(network, first, steps=steps, additions=additions, modules=modules)
+
+    def fill(store: Store) -> None:
+        keeper = Keeper(store, stages=len(source.stages), count=count, reduce=reduce, units=_units(network))
+        for start in range(0, count, batch):
+            source.run(first if start == 0 else seen(start), keeper.rows(start, min(start + batch, count)))
+        _describe(store, keeper, network, source, stimuli)
+
+    if path is None:
+        memory = InMemory()
+        fill(memory)
+        return memory.result()
+    with io.streamed(path) as stream:
+        fill(stream)
+    return io.open_stream(path)
 
 
-def _coordinates(
-    stimuli: xr.Dataset, response: np.ndarray, dt_ms: float | None, unit_coords: dict[str, np.ndarray]
-) -> dict[str, object]:
+def spatial_mean(states: Tensor) -> Tensor:
+    """Return the mean over y and x of maps, (batch, channel, y, x) -> (batch, channel)."""
+    if states.ndim != 4:
+        raise ArgumentError(
+            f"got states of shape {tuple(states.shape)}, expected maps, (batch, channel, y, x); give reduce= your own"
+        )
+    return states.mean((2, 3))
+
+
+def _seen(network: object, stimuli: xr.Dataset, inputs: Inputs | None) -> Tensor:
+    if inputs is None:
+        return inputs_of(network, stimuli)
+    seen = inputs(stimuli)
+    count = stimuli.sizes["stimulus"]
+    if not isinstance(seen, Tensor) or not seen.ndim or len(seen) != count:
+        got = f"a tensor of shape {tuple(seen.shape)}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+        raise ArgumentError(f"got {got} from inputs=, expected a tensor with {count} stimuli first")
+    return seen.to(place_of(network)[0])
+
+
+def _units(network: object) -> str:
+    return "1" if _time_step(network) is None else "Hz"
+
+
+def _time_step(network: object) -> float | None:
+    dt_ms = getattr(network, "dt_ms", None)
+    return float(dt_ms) if isinstance(dt_ms, int | float) else None
+
+
+def _describe(store: Store, keeper: Keeper, network: object, source: Source, stimuli: xr.Dataset) -> None:
+    """Give each stage its coordinates, and the whole its provenance."""
+    own = getattr(network, "name", None)
+    name = own if isinstance(own, str) else type(network).__name__
+    dt_ms = _time_step(network)
+    attrs = {
+        "model": name,
+        "cortexres_provenance": provenance(
+            model=name,
+            steps=sum(blocks - 1 for blocks in keeper.blocks),
+            dt_ms=dt_ms,
+            stimuli=dict(stimuli.attrs),
+            stimulus_ids=stimuli["stimulus"].to_numpy(),
+            network=dict(source.facts),
+        ),
+    }
+    labels: Mapping[str, np.ndarray] = getattr(network, "unit_coords", None) or {}
+    for k, stage in enumerate(source.stages):
+        coords = _coordinates(stimuli, keeper, k, stage)
+        if dt_ms is not None:
+            coords["t_ms"] = ("block", coords["block"] * dt_ms, {"units": "ms"})
+        coords |= {key: ("unit", np.asarray(values)) for key, values in labels.items()}
+        store.describe(keeper.group(k), xr.Dataset(coords=coords, attrs=attrs))
+    if len(source.stages) > 1:
+        store.describe("/", xr.Dataset(attrs=attrs))
+
+
+def _coordinates(stimuli: xr.Dataset, keeper: Keeper, k: int, stage: Stage) -> dict[str, Any]:
     """Return the coordinates of the schema, with those of the stimuli that vary with the stimulus alone."""
-    blocks = np.arange(response.shape[1])
-    coords: dict[str, object] = {
+    blocks = np.arange(keeper.blocks[k])
+    shape = keeper.shapes[k]
+    coords: dict[str, Any] = {
         "stimulus": stimuli["stimulus"].to_numpy(),
         "block": blocks,
-        "unit": np.arange(response.shape[2]),
-        "stage": ("block", np.zeros(len(blocks), dtype=int)),
+        "unit": np.arange(int(np.prod(shape))),
+        "stage": ("block", np.full(len(blocks), k)),
     }
-    if dt_ms is not None:
-        coords["t_ms"] = ("block", blocks * dt_ms, {"units": "ms"})
+    if stage.modules:
+        coords["module"] = ("block", np.array(["", *stage.modules]))
+        coords["kind"] = ("block", np.array([START, *stage.kinds]))
+    if stage.layout and len(shape) == len(stage.layout):
+        places = np.indices(shape).reshape(len(shape), -1)
+        coords |= {dim: ("unit", place) for dim, place in zip(stage.layout, places, strict=True)}
     for key, values in stimuli.coords.items():
         if values.dims == ("stimulus",) and key != "stimulus":
             coords[str(key)] = ("stimulus", values.to_numpy())
-    return coords | {key: ("unit", np.asarray(values)) for key, values in unit_coords.items()}
-
-
-def _check(arrays: dict[str, np.ndarray], n_stimuli: int) -> None:
-    """Raise where a trajectory cannot become a Dataset."""
-    if "response" not in arrays:
-        raise ArgumentError(f"got a trajectory with {sorted(arrays)}, expected 'response' among its keys")
-    shape = arrays["response"].shape
-    for key, values in arrays.items():
-        if values.ndim != 3 or values.shape[0] != n_stimuli or values.shape != shape:
-            raise ArgumentError(
-                f"got {key} of shape {values.shape}, expected ({n_stimuli} stimuli, blocks + 1, units), "
-                "the same for all states"
-            )
-        if not np.isfinite(values).all():
-            raise ArgumentError(
-                f"got {key} with NaN or infinite values, expected finite states: the network diverges; "
-                "use fewer steps or a smaller gain"
-            )
+    return coords

@@ -1,0 +1,54 @@
+"""Where the states of a network come from: its chain of steps, its own trajectory, its graph, or modules by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from cortexres.errors import ArgumentError
+from cortexres.nn.chain import Chained
+from cortexres.nn.states.of_chain import ChainStates
+from cortexres.nn.states.of_graph import GraphStates
+from cortexres.nn.states.of_modules import ModuleStates
+from cortexres.nn.states.of_trajectory import Recordable, Trajectories
+from cortexres.nn.states.state import START, Keep, Source, Stage, State
+
+__all__ = ["START", "Keep", "Recordable", "Source", "Stage", "State", "source_of"]
+
+
+@runtime_checkable
+class _Chained(Chained, Protocol):
+    """A network of ours that can be seen as a chain."""
+
+
+def source_of(
+    network: object,
+    example: Tensor,
+    *,
+    steps: int | None,
+    additions: Sequence[str] | None,
+    modules: Sequence[str] | None,
+) -> Source:
+    """Return where the states of a network come from; options as for `record`, `example` being its first batch.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no way to its states, or an option does not apply to it.
+    """
+    if additions is None and modules is None:
+        if isinstance(network, _Chained):
+            return ChainStates(network, steps)
+        if isinstance(network, Recordable):
+            return Trajectories(network, steps)
+    if not isinstance(network, nn.Module):
+        raise ArgumentError(f"got a {type(network).__name__}, expected a torch module or a network with a trajectory")
+    if steps is not None:
+        raise ArgumentError(f"got steps={steps} for a network whose depth is its own, expected none")
+    if modules is None:
+        return GraphStates(network, example, additions)
+    if additions is not None:
+        raise ArgumentError("got both additions and modules, expected one of them")
+    return ModuleStates(network, example, modules)

@@ -1,0 +1,87 @@
+"""States of a network of ours, taken step by step along its chain."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from cortexres.errors import ArgumentError
+from cortexres.nn.chain import Chain, Chained, Step
+from cortexres.nn.states.state import Keep, Place, Stage, facts_of, in_evaluation
+
+
+class ChainStates:
+    """States of a network of ours, taken step by step along its chain.
+
+    Parameters
+    ----------
+    network : Chained
+        Run in evaluation.
+    steps : int, optional
+        Number of steps, where the network has one recurrence.
+    """
+
+    def __init__(self, network: Chained, steps: int | None = None) -> None:
+        self._network, self._chain = network, _with_steps(network.chain(), steps)
+        self._stages = [[step for step in self._chain.steps if step.stage == k] for k in _stages(self._chain)]
+        self.stages = [
+            Stage(tuple(step.name for step in stage), tuple(map(_kind, stage)), _layout(stage[0]))
+            for stage in self._stages
+        ]
+        self.facts = facts_of(network)
+
+    def run(self, inputs: Tensor, keep: Keep) -> None:
+        """Run the chain on a batch and hand over each state as soon as it is there."""
+        with torch.no_grad(), in_evaluation(self._network), parametrize.cached():
+            state, drive = self._chain.enter(inputs)
+            for k, stage in enumerate(self._stages):
+                has_sum = any(step.block.activation is not None for step in stage)
+                for b, step in enumerate(stage, 1):
+                    place = Place(k, b, len(stage) + 1, has_sum)
+                    carried, update = step.parts(state, drive)
+                    if b == 1:
+                        place.start(keep, state if state.shape == carried.shape else carried)
+                    place.keep(keep, "carried", carried)
+                    place.keep(keep, "update", update)
+                    total = carried + update
+                    if has_sum:
+                        place.keep(keep, "sum", total)
+                    state = step.finish(total)
+                    place.keep(keep, "response", state)
+
+
+def _stages(chain: Chain) -> list[int]:
+    """Return the stages of a chain, in order."""
+    return list(dict.fromkeys(step.stage for step in chain.steps))
+
+
+def _with_steps(chain: Chain, steps: int | None) -> Chain:
+    """Return a chain with that many steps: its first, and where all share one block, more of that one."""
+    count = len(chain.steps) if steps is None else steps
+    if count < 0:
+        raise ArgumentError(f"got steps={count}, expected 0 or more blocks to record")
+    if steps is not None and len(_stages(chain)) != 1:
+        raise ArgumentError(f"got steps={steps} for a network of several stages, expected none: its depth is its own")
+    more = range(len(chain.steps), count)
+    if more and len({id(step.block) for step in chain.steps}) > 1:
+        raise ArgumentError(
+            f"got steps={count}, expected at most {len(chain.steps)}: an untied network ends there; tie it"
+        )
+    first = chain.steps[0]
+    name = re.sub(r"\d+$", "", first.name)
+    return replace(
+        chain, steps=(*chain.steps[:count], *(replace(first, index=k, name=f"{name}{k}") for k in more))
+    )
+
+
+def _kind(step: Step) -> str:
+    """Return what is carried past a block: the name of its shortcut, as in ``"zero_padding"``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(step.block.shortcut).__name__).lower()
+
+
+def _layout(step: Step) -> tuple[str, ...]:
+    return ("channel", "y", "x") if step.block.state_dims == 3 else ()
