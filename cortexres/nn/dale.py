@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
+from cortexres.nn.sizes import check_sizes
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -121,9 +122,7 @@ def signs_of(n_excitatory: int, n_inhibitory: int) -> Tensor:
     ArgumentError
         If a number is below 1.
     """
-    for name, count in (("n_excitatory", n_excitatory), ("n_inhibitory", n_inhibitory)):
-        if count < 1:
-            raise ArgumentError(f"got {name}={count}, expected 1 or more")
+    check_sizes(n_excitatory=n_excitatory, n_inhibitory=n_inhibitory)
     return torch.cat([torch.ones(n_excitatory, dtype=torch.int8), -torch.ones(n_inhibitory, dtype=torch.int8)])
 
 

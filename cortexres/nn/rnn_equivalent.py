@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
@@ -47,27 +49,22 @@ def to_rnn(recurrent: Recurrent) -> nn.RNN:
     if reason is not None:
         raise ArgumentError(f"got {reason}, which torch.nn.RNN does not have: keep the Recurrent network")
     dense: Dense = recurrent.block.transform  # type: ignore[assignment]
-    weight = dense.layers[0].get_parameter("weight")
-    bias = dense.layers[0].bias
-    rnn: nn.RNN = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.RNN,
-        dense.in_channels if dense.input_size is None else dense.input_size,
-        dense.in_channels,
+    own = dense.state_dict()
+    weight, bias = own["layers.0.weight"], own.get("layers.0.bias")
+    entry = own.get("input.weight", torch.eye(len(weight)))
+    rnn = nn.RNN(
+        entry.shape[1],
+        len(weight),
         nonlinearity=_nonlinearity(dense.activation),
         bias=bias is not None,
         batch_first=True,
-        device=weight.device,
+        device="meta",  # nothing is drawn
         dtype=weight.dtype,
-    )
-    with torch.no_grad():
-        rnn.weight_hh_l0.copy_(weight)
-        if dense.input is None:
-            nn.init.eye_(rnn.weight_ih_l0)
-        else:
-            rnn.weight_ih_l0.copy_(dense.input.weight)
-        if isinstance(bias, Tensor):
-            rnn.bias_ih_l0.copy_(bias)
-            rnn.bias_hh_l0.zero_()
+    ).to_empty(device=weight.device)
+    weights = {"weight_hh_l0": weight, "weight_ih_l0": entry}
+    if bias is not None:
+        weights |= {"bias_ih_l0": bias, "bias_hh_l0": torch.zeros_like(bias)}
+    rnn.load_state_dict(weights)
     return rnn.train(recurrent.training)
 
 
@@ -149,6 +146,6 @@ def _why_not_block(block: Block) -> str | None:
     return None
 
 
-def _nonlinearity(activation: object) -> str | None:
+def _nonlinearity(activation: Any) -> str | None:
     """Return torch's name of an activation, a function or a module; None for others."""
-    return _NONLINEARITIES.get(type(activation) if isinstance(activation, nn.Module) else activation)  # type: ignore[call-overload, no-any-return]
+    return _NONLINEARITIES.get(type(activation) if isinstance(activation, nn.Module) else activation)

@@ -13,6 +13,8 @@ from cortexres.nn.balance import balanced
 from cortexres.nn.dale import constrain, law_of, signs_of
 from cortexres.nn.initial import Rng, empty_convolution, empty_linear, fill_, stream, zero_
 from cortexres.nn.norms import Norm, normalised
+from cortexres.nn.sizes import check_sizes
+from cortexres.nn.transforms.transform import resting
 
 
 class ExcitatoryInhibitory(nn.Module):
@@ -87,8 +89,7 @@ class ExcitatoryInhibitory(nn.Module):
     ) -> None:
         super().__init__()
         signs = signs_of(n_excitatory, n_inhibitory)
-        if input_size is not None and input_size < 1:
-            raise ArgumentError(f"got input_size={input_size}, expected 1 or more, or None to add the drive as it is")
+        check_sizes(input_size=1 if input_size is None else input_size)
         if norm is not None and norm.affine != "none":
             raise ArgumentError(
                 f"got a norm with affine={norm.affine!r}, expected affine='none': a negative scale would turn "
@@ -127,7 +128,7 @@ class ExcitatoryInhibitory(nn.Module):
 
     def initial_state(self, drive: Tensor) -> Tensor:
         """Return the state at rest, zeros (batch, unit) or (batch, channel, y, x), for a drive."""
-        return drive.new_zeros(len(drive), self.in_channels, *drive.shape[2:])
+        return resting(drive, self.in_channels)
 
     def forward(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> Tensor:
         """Return the update, shaped as the state, (batch, unit) or (batch, channel, y, x), under a drive."""
