@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import logging
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, Literal
 
 import torch
@@ -130,7 +134,7 @@ def trace(model: nn.Module, inputs: tuple[Tensor, ...]) -> Graph:
         If neither tool can follow the model: it says what each said, and what to do.
     """
     said: list[str] = []
-    with evaluating(model):
+    with evaluating(model), _quiet():
         try:
             return Graph(_exported(model, inputs), "torch.export")
         except Exception as error:  # whatever a model does ends in some error of its own
@@ -224,10 +228,24 @@ def _exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
 
 
 def _traced(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
-    module = fx.symbolic_trace(model)
+    # A copy with the same tensors: what a model keeps of its activations would be left with symbols in their place.
+    shared = {id(values): values for values in (*model.parameters(), *model.buffers())}
+    module = fx.symbolic_trace(copy.deepcopy(model, dict(shared)))
     with torch.no_grad():
         ShapeProp(module).propagate(*inputs)
     return module
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the tools log, print and warn from the user, who is told by an error where both fail."""
+    level = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _described(node: fx.Node) -> object:
@@ -247,6 +265,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _some_modules(model: nn.Module) -> list[str]:
-    """Return names of modules that a user could mean: those in a list or sequence, or else any."""
-    numbered = [name for name, _ in model.named_modules() if re.search(r"\.\d+$", name)]
+    """Return names of modules that a user could mean: the outermost in lists or sequences, or else any."""
+    names = [name for name, _ in model.named_modules()]
+    numbered = [name for name in names if re.fullmatch(r"(?:[^.]*[^.\d][^.]*\.)*\d+", name)]
     return (numbered or [name for name, _ in model.named_children()])[:2]
