@@ -97,7 +97,8 @@ def test_flat_direction_of_a_rotation_is_counted_not_conditioned_on() -> None:
     """A rotation in odd dimension has an axis, on which R - I is 0; its other two singular values are equal."""
     orthogonal, _ = torch.linalg.qr(TARGET)
     rotation = orthogonal * torch.linalg.det(orthogonal)
-    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(INPUTS.T @ INPUTS / len(INPUTS)), INPUTS.T, upper=False)
+    root = torch.linalg.cholesky(INPUTS.T @ INPUTS / len(INPUTS))
+    whitened = torch.linalg.solve_triangular(root, INPUTS.T, upper=False)
     found = hessian_spectrum(deep_linear(2, 2), whitened.T, whitened.T @ rotation.T, loss=half_square)
     assert found["n_zero"].item() == 12
     assert found["n_negative"].item() == 12

@@ -54,9 +54,8 @@ def test_curvature_along_a_weight_is_that_of_the_hessian() -> None:
     network, labels = regression()
     along = torch.zeros(2, 3, dtype=torch.float64)
     along[0, 1] = 1.0
-    found = loss_landscape(
-        network, INPUTS, labels, loss=mean_square, dims=1, points=3, normalisation="none", directions=[{"weight": along}]
-    )
+    options = {"loss": mean_square, "dims": 1, "points": 3, "normalisation": "none"}
+    found = loss_landscape(network, INPUTS, labels, directions=[{"weight": along}], **options)  # type: ignore[arg-type]
     second = np.diff(found["loss"], 2).item()
     assert second == pytest.approx((INPUTS[:, 1] ** 2).mean().item(), rel=1e-12)
     assert second <= hessian_spectrum(network, INPUTS, labels, loss=mean_square)["lambda_max"].item()
@@ -134,8 +133,10 @@ def test_seed_gives_the_same_directions_and_leaves_the_global_state() -> None:
     network, labels = regression()
     torch.manual_seed(5)
     state = torch.get_rng_state()
+    options = {"loss": mean_square, "dims": 1, "points": 3}
     one, same, other = (
-        loss_landscape(network, INPUTS, labels, loss=mean_square, dims=1, points=3, rng=rng)["loss"] for rng in (1, 1, 2)
+        loss_landscape(network, INPUTS, labels, rng=rng, **options)["loss"]  # type: ignore[arg-type]
+        for rng in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
     assert not np.allclose(one, other)
