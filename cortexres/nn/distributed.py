@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -85,20 +84,15 @@ class World:
             )
 
 
-@contextmanager
-def processes() -> Iterator[World]:
-    """Yield the processes that `torchrun` started, joined for as long as the context lasts."""
-    joined = dist.is_available() and dist.is_initialized()
-    if not joined and not started_by_torchrun():
-        yield World()
-        return
-    if not joined:
+def join() -> World:
+    """Return the processes that `torchrun` started, joined from the first call until this one ends."""
+    if not (dist.is_available() and dist.is_initialized()):
+        if not started_by_torchrun():
+            return World()
         dist.init_process_group()
-    try:
-        yield World(dist.get_rank(), dist.get_world_size())
-    finally:
-        if not joined:
-            dist.destroy_process_group()
+        # Not sooner: processes that part and join again can wait for each other forever.
+        atexit.register(dist.destroy_process_group)
+    return World(dist.get_rank(), dist.get_world_size())
 
 
 def started_by_torchrun() -> bool:

@@ -96,7 +96,7 @@ def load_state(path: str | Path, state: TrainingState, options: Mapping[str, obj
     fill(state.network, weights, path)
     try:
         _restore(state, training, facts, world)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise DataFileError(f"{path} is damaged or of another version ({reason}): remove it and start anew") from error
 

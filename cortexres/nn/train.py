@@ -17,7 +17,7 @@ from cortexres import io
 from cortexres.errors import ArgumentError
 from cortexres.nn import recipes
 from cortexres.nn.checkpoints import name_of
-from cortexres.nn.distributed import processes
+from cortexres.nn.distributed import join
 from cortexres.nn.initial import Rng
 from cortexres.nn.measures import (
     UNITS,
@@ -128,7 +128,8 @@ def train(
     True
     """
     _check_options(epochs, learning_rate, batch_size, max_gradient_norm, label_smoothing)
-    with processes() as world, _mode_kept(network):
+    world = join()
+    with _mode_kept(network):
         place = world.device(_device(network, device))
         network.to(place)
         precision = precision_of(network, autocast, place)
