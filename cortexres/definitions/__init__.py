@@ -12,7 +12,11 @@ from cortexres.definitions.catalogue import ModelInfo, list_models, load_circuit
 from cortexres.definitions.circuit import Circuit
 from cortexres.definitions.drive import Drive, FrontEnd
 from cortexres.definitions.multi_area import AreaData, area_data, load_area_data, with_areas
+from cortexres.definitions.network import Network, Published
+from cortexres.definitions.network_catalogue import NetworkInfo, list_networks, load_network
+from cortexres.definitions.network_parts import Part
 from cortexres.definitions.parse import circuit_from_toml
+from cortexres.definitions.parse_network import network_from_toml, network_with
 from cortexres.definitions.parse_targets import verification_from_toml
 from cortexres.definitions.paths import parameter_paths, parameter_values, with_values
 from cortexres.definitions.population import Population, Start
@@ -28,10 +32,14 @@ __all__ = [
     "Drive",
     "FrontEnd",
     "ModelInfo",
+    "Network",
+    "NetworkInfo",
+    "Part",
     "Population",
     "Profile",
     "Projection",
     "Protocol",
+    "Published",
     "Start",
     "Synapse",
     "Target",
@@ -44,9 +52,13 @@ __all__ = [
     "first_units",
     "from_json",
     "list_models",
+    "list_networks",
     "load_area_data",
     "load_circuit",
+    "load_network",
     "load_verification",
+    "network_from_toml",
+    "network_with",
     "parameter_paths",
     "parameter_values",
     "ring_weight",

@@ -53,20 +53,18 @@ def load_circuit(name: str | Path) -> Circuit:
         If the file cannot be read.
     """
     path, variant = _find(name)
-    return circuit_from_toml(_read(path), where=str(path), variant=variant)
+    return circuit_from_toml(read_definition(path), where=str(path), variant=variant)
 
 
 def load_verification(name: str | Path) -> Verification:
     """The protocols and targets of a definition; `name` and errors as in `load_circuit`."""
     path, _ = _find(name)
-    return verification_from_toml(_read(path), where=str(path))
+    return verification_from_toml(read_definition(path), where=str(path))
 
 
 def _find(name: str | Path) -> tuple[Path, str]:
     """The file of a name, and the variant that it asks for."""
-    text, variant = str(name), ""
-    if ":" in Path(text).name and not Path(text).exists():
-        text, variant = text.rsplit(":", 1)
+    text, variant = split_variant(name)
     if Path(text).suffix == ".toml":
         return Path(text), variant
     known = {model.name: model.path for model in list_models("circuits")}
@@ -78,7 +76,25 @@ def _find(name: str | Path) -> tuple[Path, str]:
     return known[text], variant
 
 
-def _read(path: Path) -> str:
+def split_variant(name: str | Path) -> tuple[str, str]:
+    """The name or path before the colon, and the variant after it; empty where there is none."""
+    text = str(name)
+    if ":" in Path(text).name and not Path(text).exists():
+        before, _, variant = text.rpartition(":")
+        return before, variant
+    return text, ""
+
+
+def read_definition(path: Path) -> str:
+    """The text of a definition.
+
+    Raises
+    ------
+    DefinitionError
+        If it is too large for one.
+    DataFileError
+        If it cannot be read.
+    """
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise DefinitionError(
