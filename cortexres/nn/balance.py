@@ -15,7 +15,7 @@ from torch import Tensor
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, normal_
 
-POSITIONS = 16  # spatial frequencies per side at which kernels are looked at: kernels of a few positions are smooth
+POSITIONS = 16  # side of the maps on which kernels are looked at
 
 
 class Stability(NamedTuple):
@@ -157,7 +157,10 @@ def at_frequencies(weight: Tensor) -> Tensor:
     """
     if weight.ndim == 2:
         return weight[None]
-    spectrum: Tensor = torch.fft.fft2(weight, s=(POSITIONS, POSITIONS))
+    rows, columns = weight.shape[2:]
+    padded = torch.nn.functional.pad(weight, (0, POSITIONS - columns, 0, POSITIONS - rows))
+    centred = padded.roll((-(rows // 2), -(columns // 2)), dims=(2, 3))
+    spectrum: Tensor = torch.fft.fft2(centred)
     return spectrum.flatten(2).permute(2, 0, 1)
 
 

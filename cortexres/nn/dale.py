@@ -198,7 +198,7 @@ def constrain(layer: M, signs: Tensor, *, mask: Tensor | None = None, name: str 
     with torch.no_grad():
         weight.copy_(law(weight))
     parametrize.register_parametrization(layer, name, law, unsafe=True)
-    _make_picklable(layer)
+    _make_copyable(layer)
     return layer
 
 
@@ -208,9 +208,16 @@ def law_of(layer: nn.Module, name: str = "weight") -> DaleLaw:
     return cast("DaleLaw", listed[0])
 
 
-def _make_picklable(layer: nn.Module) -> None:
-    """Let a parametrized layer be pickled: torch gives it a class of its own, which cannot be found by name."""
-    type(layer).__reduce__ = _reduced  # type: ignore[method-assign, assignment]
+def _make_copyable(layer: nn.Module) -> None:
+    """Let a parametrized layer be pickled, and let copies of it be separate.
+
+    Torch gives the layer a class of its own, which pickle cannot find by name. A copy made by torch shares that class,
+    and with it the entry of the cache of `parametrize.cached`: within it, all copies would have the first one's weight.
+    """
+    kind = type(layer)
+    kind.__reduce__ = _reduced  # type: ignore[method-assign, assignment]
+    if "__deepcopy__" in vars(kind):
+        del kind.__deepcopy__  # that of torch; what pickle does copies as well
 
 
 def _reduced(layer: nn.Module) -> tuple[Any, ...]:
@@ -220,11 +227,13 @@ def _reduced(layer: nn.Module) -> tuple[Any, ...]:
 def _restored(kind: type[nn.Module], state: dict[str, Any]) -> nn.Module:
     """Return the layer of class `kind` with parametrizations as they were."""
     layer = kind.__new__(kind)
-    layer.__setstate__(state)  # type: ignore[no-untyped-call]
+    own = {key: value.copy() if isinstance(value, dict) else value for key, value in state.items()}
+    layer.__setstate__(own)  # type: ignore[no-untyped-call]
     laws = cast("nn.ModuleDict", layer._modules.pop("parametrizations"))
     for name, listed in laws.items():
-        layer.register_parameter(name, nn.Parameter(listed().detach()))
+        zeros = torch.zeros_like(cast("Tensor", listed.original))  # they keep every law
+        layer.register_parameter(name, nn.Parameter(zeros))
         parametrize.register_parametrization(layer, name, cast("nn.ModuleList", listed)[0], unsafe=True)
-    layer.parametrizations = laws  # the raw values themselves, rather than others that give the same weight
-    _make_picklable(layer)
+    layer.parametrizations = laws
+    _make_copyable(layer)
     return layer
