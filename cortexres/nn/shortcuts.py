@@ -13,6 +13,7 @@ from torch.nn import functional
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, empty_convolution, empty_linear, fill_
 from cortexres.nn.norms import Norm, normalised
+from cortexres.nn.sizes import check_sizes
 
 
 class Identity(nn.Module):
@@ -49,7 +50,7 @@ class ZeroPadding(nn.Module):
     Raises
     ------
     ArgumentError
-        If channels would be lost.
+        If channels would be lost, or a size is below 1.
 
     References
     ----------
@@ -58,6 +59,7 @@ class ZeroPadding(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__()
+        check_sizes(in_channels=in_channels, out_channels=out_channels, stride=stride)
         if out_channels < in_channels:
             raise ArgumentError(
                 f"got {in_channels} channels and {out_channels} after, expected as many or more: zero padding cannot "
@@ -91,6 +93,11 @@ class Projection(nn.Module):
         Normalisation after the map.
     rng : int or numpy Generator, optional
         Where the weights come from.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1, or `state_dims` is neither 1 nor 3, or dense states have a stride.
     """
 
     def __init__(
@@ -106,6 +113,7 @@ class Projection(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(in_channels=in_channels, out_channels=out_channels, stride=stride)
         _check_dims(state_dims, stride)
         if state_dims == 1:
             self.map: nn.Linear | nn.Conv2d = empty_linear(
@@ -136,6 +144,11 @@ class Linear(nn.Module):
         Channels of the state.
     state_dims : int
         1 for dense states, 3 for maps (then A is a 1 x 1 convolution).
+
+    Raises
+    ------
+    ArgumentError
+        If `channels` is below 1, or `state_dims` is neither 1 nor 3.
     """
 
     def __init__(
@@ -147,6 +160,7 @@ class Linear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(channels=channels)
         _check_dims(state_dims, 1)
         self.state_dims = state_dims
         shape = (channels, channels) if state_dims == 1 else (channels, channels, 1, 1)
@@ -180,6 +194,11 @@ class Highway(nn.Module):
     rng : int or numpy Generator, optional
         Where the weights come from.
 
+    Raises
+    ------
+    ArgumentError
+        If `channels` is below 1, or `state_dims` is neither 1 nor 3.
+
     References
     ----------
     Srivastava, Greff & Schmidhuber (2015), Training very deep networks, arXiv:1507.06228
@@ -196,6 +215,7 @@ class Highway(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(channels=channels)
         _check_dims(state_dims, 1)
         self.initial_bias = bias
         if state_dims == 1:
@@ -222,6 +242,11 @@ class Highway(nn.Module):
 class Scaled(nn.Module):
     """``h + s F`` with a constant s: 0.1 to 0.3 keeps wide networks alive, ``dt / tau`` makes it an Euler step.
 
+    Raises
+    ------
+    ArgumentError
+        If s is not positive.
+
     References
     ----------
     Szegedy, Ioffe, Vanhoucke & Alemi (2017), Inception-v4, Inception-ResNet, arXiv:1602.07261
@@ -244,6 +269,11 @@ class Scaled(nn.Module):
 
 class SoftAssignment(nn.Module):
     """``(1 - gamma) h + gamma F``: a leaky state, ``gamma = dt / tau``; memory that is written softly.
+
+    Raises
+    ------
+    ArgumentError
+        If gamma is not above 0 and at most 1.
 
     References
     ----------
@@ -268,6 +298,13 @@ class SoftAssignment(nn.Module):
 class LearnedScale(nn.Module):
     """``h + a F`` with one learned a per channel that starts at zero: at first the block is the identity.
 
+    Until a has moved, no gradient reaches F.
+
+    Raises
+    ------
+    ArgumentError
+        If `channels` is below 1.
+
     References
     ----------
     Bachlechner et al. (2021), ReZero is all you need, arXiv:2003.04887; De & Smith (2020), arXiv:2002.10444
@@ -277,6 +314,7 @@ class LearnedScale(nn.Module):
         self, channels: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
+        check_sizes(channels=channels)
         self.scale = nn.Parameter(torch.empty(channels, device=device, dtype=dtype))
         self.reset_parameters()
 
