@@ -217,7 +217,7 @@ def _make_copyable(layer: nn.Module) -> None:
     kind = type(layer)
     kind.__reduce__ = _reduced  # type: ignore[method-assign, assignment]
     if "__deepcopy__" in vars(kind):
-        del kind.__deepcopy__  # that of torch; what pickle does copies as well
+        del kind.__deepcopy__  # type: ignore[attr-defined]  # that of torch; what pickle does copies as well
 
 
 def _reduced(layer: nn.Module) -> tuple[Any, ...]:
