@@ -26,11 +26,12 @@ class ChainStates:
     """
 
     def __init__(self, network: Chained, steps: int | None = None) -> None:
-        self._network, self._chain = network, _with_steps(network.chain(), steps)
-        self._stages = [[step for step in self._chain.steps if step.stage == k] for k in _stages(self._chain)]
+        whole = network.chain()
+        self._network, self._chain = network, _with_steps(whole, steps)
+        self._stages = [[step for step in self._chain.steps if step.stage == k] for k in _stages(whole)]
+        layout = _layout(whole.steps[0])
         self.stages = [
-            Stage(tuple(step.name for step in stage), tuple(map(_kind, stage)), _layout(stage[0]))
-            for stage in self._stages
+            Stage(tuple(step.name for step in stage), tuple(map(_kind, stage)), layout) for stage in self._stages
         ]
         self.facts = facts_of(network)
 
@@ -39,6 +40,8 @@ class ChainStates:
         with torch.no_grad(), in_evaluation(self._network), parametrize.cached():
             state, drive = self._chain.enter(inputs)
             for k, stage in enumerate(self._stages):
+                if not stage:
+                    Place(k, 0, 1, has_sum=False).start(keep, state)
                 has_sum = any(step.block.activation is not None for step in stage)
                 for b, step in enumerate(stage, 1):
                     place = Place(k, b, len(stage) + 1, has_sum)
