@@ -55,6 +55,6 @@ def repeated(function: Callable[[Tensor], Tensor], channels: int, *, steps: int 
     return Whole(Recurrent(block, steps=steps, injection="first", readout="last"))
 
 
-def driven(block: Block, *, steps: int = 1, injection: Injection = "every") -> Whole:
-    """Return a tied network of a block; inputs are its drive."""
+def driven(block: Block | list[Block], *, steps: int = 1, injection: Injection = "every") -> Whole:
+    """Return a network of a block, or of one block per step; inputs are its drive."""
     return Whole(Recurrent(block, steps=steps, injection=injection, readout="last"))
