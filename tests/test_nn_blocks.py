@@ -1,118 +1,293 @@
-"""Transform, block and recurrence against closed forms, torch's own RNN and the untied twin."""
+"""Block and recurrence against closed forms, torch's own RNN, a plain loop and the untied twin."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from cortexres import nn
 from cortexres.errors import ArgumentError
-from cortexres.nn.recurrent import Injection
+from cortexres.nn import initial
 
 UNITS, STEPS, BATCH = 5, 7, 3
 
 
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 def drive() -> Tensor:
-    return torch.as_tensor(np.random.default_rng(0).normal(size=(BATCH, UNITS)))
+    return draw(BATCH, UNITS)
 
 
 def identity(values: Tensor) -> Tensor:
     return values
 
 
-def recurrent(*, injection: Injection = "every") -> nn.Recurrent:
-    block = nn.Block(nn.Dense(UNITS, gain=0.5, leak=0.3, rng=1))
+def dense_block(rng: int = 1, **options: Any) -> nn.Block:
+    return nn.Block(nn.Dense(UNITS, rng=rng, dtype=torch.float64, **options), nn.SoftAssignment(0.3))
+
+
+def recurrent(**options: Any) -> nn.Recurrent:
+    return nn.Recurrent(dense_block(), steps=STEPS, **options)
+
+
+def weight(network: nn.Recurrent) -> Tensor:
+    return network.get_parameter("block.transform.layers.0.weight").detach()
+
+
+def linear_network(injection: Any) -> nn.Recurrent:
+    block = nn.Block(nn.Dense(UNITS, activation=identity, bias=False, rng=0, dtype=torch.float64))
     return nn.Recurrent(block, steps=STEPS, injection=injection)
 
 
-def test_leak_alone_follows_its_closed_form() -> None:
-    dense = nn.Dense(UNITS, gain=0.2, leak=1.0, activation=identity, rng=0)
-    torch.nn.init.zeros_(dense.weight)
-    states = nn.Recurrent(nn.Block(dense), steps=STEPS)(drive())
-    share = 1 - 0.8 ** torch.arange(STEPS + 1, dtype=torch.float64)
-    torch.testing.assert_close(states, drive()[:, None] * share[:, None], rtol=0, atol=1e-14)
-
-
-def test_linear_recurrence_is_a_matrix_power() -> None:
-    dense = nn.Dense(UNITS, gain=0.2, activation=identity, rng=0)
-    states = nn.Recurrent(nn.Block(dense), steps=STEPS, injection="first")(drive())
-    step = torch.eye(UNITS, dtype=torch.float64) + 0.2 * dense.weight.detach()
+def test_an_input_at_first_is_raised_to_a_matrix_power() -> None:
+    """Liao and Poggio: h_t = (I + K) h_(t-1) with h_0 = x is the residual network whose blocks share K."""
+    network = linear_network("first")
+    step = torch.eye(UNITS) + weight(network)
     expected = drive() @ torch.linalg.matrix_power(step, STEPS).T
-    torch.testing.assert_close(states[:, -1], expected, rtol=0, atol=1e-13)
+    torch.testing.assert_close(network(drive())[1], expected, rtol=1e-13, atol=1e-13)
+    with_start = network(drive(), 2 * drive())[1]
+    torch.testing.assert_close(with_start, 3 * expected, rtol=1e-13, atol=1e-13)
 
 
-def test_full_leak_and_gain_is_torch_rnn() -> None:
-    """With leak = gain = 1 the shortcut cancels: h + F(h, u) = tanh(W h + u + b), the Elman network."""
-    dense = nn.Dense(UNITS, gain=1.0, leak=1.0, rng=2)
-    oracle = torch.nn.RNN(4, UNITS, batch_first=True, dtype=torch.float64)
+def test_an_input_at_every_step_is_a_geometric_series() -> None:
+    network = linear_network("every")
+    step = torch.eye(UNITS) + weight(network)
+    series = sum(torch.linalg.matrix_power(step, k) for k in range(STEPS))
+    torch.testing.assert_close(network(drive())[1], drive() @ series.T, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_without_shortcut_it_is_torch_rnn(nonlinearity: str) -> None:
+    dense = nn.Dense(UNITS, input_size=4, activation=getattr(torch, nonlinearity), rng=2, dtype=torch.float64)
+    oracle = torch.nn.RNN(4, UNITS, nonlinearity=nonlinearity, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
-        oracle.weight_hh_l0.copy_(dense.weight)
-        oracle.bias_hh_l0.copy_(dense.bias)
-    x = torch.as_tensor(np.random.default_rng(3).normal(size=(BATCH, 4)))
-    u = torch.nn.functional.linear(x, oracle.weight_ih_l0, oracle.bias_ih_l0)
-    states = nn.Recurrent(nn.Block(dense), steps=STEPS)(u)
-    expected, _ = oracle(x[:, None].expand(-1, STEPS, -1))
-    torch.testing.assert_close(states[:, 1:], expected, rtol=0, atol=1e-14)
+        oracle.weight_hh_l0.copy_(dense.layers[0].get_parameter("weight"))
+        oracle.weight_ih_l0.copy_(dense.get_parameter("input.weight"))
+        dense.layers[0].get_parameter("bias").copy_(oracle.bias_ih_l0 + oracle.bias_hh_l0)
+    network, frames, h_0 = nn.Recurrent(nn.Block(dense, nn.NoShortcut()), steps=STEPS), draw(BATCH, 9, 4), draw(BATCH, 5)
+    states, h_n = network(frames, h_0)
+    expected, last = oracle(frames, h_0[None])
+    torch.testing.assert_close(states, expected, rtol=0, atol=1e-14)
+    torch.testing.assert_close(h_n, last[0], rtol=0, atol=1e-14)
+    still = frames[:, :1].expand(-1, STEPS, -1)
+    torch.testing.assert_close(network(frames[:, 0])[0], oracle(still)[0], rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("injection", ["every", "first"])
-def test_tied_equals_untied_exactly(injection: Injection) -> None:
-    tied = recurrent(injection=injection)
-    assert torch.equal(tied(drive()), tied.untie()(drive()))
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_movie_enters_frame_by_frame(tied: bool) -> None:
+    transform = nn.Convolutional(2, norm=nn.Norm("layer", steps=STEPS), rng=0, dtype=torch.float64)
+    network = nn.Recurrent(nn.Block(transform, activation=torch.relu), steps=STEPS)
+    network = network if tied else network.to_untied()
+    movie = draw(BATCH, 4, 2, 3, 3)
+    state = torch.zeros(BATCH, 2, 3, 3, dtype=torch.float64)
+    states = []
+    for k in range(4):
+        own, step = (transform, k) if tied else (network.blocks[k].transform, 0)
+        state = torch.relu(state + movie[:, k] + own(state, None, step))  # type: ignore[operator]
+        states.append(state)
+    assert torch.equal(network(movie)[0], torch.stack(states, dim=1))
+    assert torch.equal(network(movie, steps=2)[1], states[1])
 
 
-def test_gradient_of_tied_is_the_sum_over_untied_blocks() -> None:
-    tied = recurrent()
-    untied = tied.untie()
-    for network in (tied, untied):
-        network(drive()).square().sum().backward()
-    for name, parameter in tied.blocks[0].named_parameters():
-        total = sum(block.get_parameter(name).grad for block in untied.blocks)
-        torch.testing.assert_close(parameter.grad, total, rtol=1e-12, atol=1e-12)
+def test_a_drive_enters_inside_a_dense_transform_and_beside_a_convolutional_one() -> None:
+    h, u = draw(BATCH, UNITS, seed=1), drive()
+    dense = nn.Dense(UNITS, rng=0, dtype=torch.float64)
+    carried, added = nn.Block(dense).parts(h, u)
+    assert torch.equal(carried, h)
+    assert torch.equal(added, dense(h, u))
+    assert not torch.equal(added, dense(h))
+    convolutional = nn.Convolutional(2, rng=0, dtype=torch.float64)
+    maps, input_maps = draw(BATCH, 2, 3, 3), draw(BATCH, 2, 3, 3, seed=1)
+    carried, added = nn.Block(convolutional).parts(maps, input_maps)
+    assert torch.equal(carried, maps + input_maps)
+    assert torch.equal(added, convolutional(maps))
 
 
-def test_shared_block_is_stored_once() -> None:
-    keys = set(recurrent().state_dict())
-    assert keys == {"blocks.0.transform.weight", "blocks.0.transform.bias"}
-    assert len(recurrent().untie().state_dict()) == 2 * STEPS
+def test_a_run_goes_on_from_its_last_state() -> None:
+    network, movie = recurrent(), draw(BATCH, 6, UNITS)
+    for x in (drive(), movie):
+        whole, last = network(x, steps=6)
+        first, h_n = network(x if x is not movie else movie[:, :4], steps=4)
+        second, end = network(x if x is not movie else movie[:, 4:], h_n, steps=2)
+        assert torch.equal(torch.cat([first, second], dim=1), whole)
+        assert torch.equal(end, last)
+
+
+def test_the_readout_is_all_states_or_one() -> None:
+    states, last = recurrent()(drive())
+    assert torch.equal(states[:, -1], last)
+    for readout, row in (("last", STEPS - 1), (1, 0), (3, 2), (STEPS, STEPS - 1)):
+        network = recurrent(readout=readout)
+        for one in (network, network.to_untied()):
+            output, h_n = one(drive())
+            assert torch.equal(output, states[:, row])
+            assert torch.equal(h_n, last)
 
 
 def test_tied_runs_longer_than_built_and_keeps_its_past() -> None:
     tied = recurrent()
-    assert torch.equal(tied(drive(), steps=20)[:, : STEPS + 1], tied(drive()))
-    assert tied(drive(), steps=0).shape == (BATCH, 1, UNITS)
+    assert torch.equal(tied(drive(), steps=20)[0][:, :STEPS], tied(drive())[0])
+    output, h_n = tied(drive(), steps=0)
+    assert output.shape == (BATCH, 0, UNITS)
+    assert not h_n.any()
+    assert torch.equal(recurrent(readout="last")(drive(), drive(), steps=0)[0], drive())
 
 
-def test_weights_come_from_rng_and_leave_the_global_state_alone() -> None:
-    before_torch, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first, second, other = (nn.Dense(UNITS, rng=seed).weight for seed in (4, 4, 5))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), before_torch)
-    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+def test_the_trajectory_is_the_run_and_its_terms() -> None:
+    block = nn.Block(nn.Dense(UNITS, rng=0, dtype=torch.float64), nn.Scaled(0.5), activation=torch.relu)
+    for network in (nn.Recurrent(block, steps=STEPS), nn.Recurrent(block, steps=STEPS).to_untied()):
+        response, carried, update = network.trajectory(drive())
+        assert torch.equal(response[:, 1:], network(drive())[0])
+        assert torch.equal(response[:, 1:], torch.relu(carried + update)[:, 1:])
+        assert torch.equal(carried[:, 1:], response[:, :-1])
+        assert torch.equal(carried[:, 0], response[:, 0])
+        assert not update[:, 0].any()
+
+
+@pytest.mark.parametrize("injection", ["every", "first"])
+def test_its_steps_make_a_chain(injection: Any) -> None:
+    for network, tied in ((recurrent(injection=injection), True), (recurrent(injection=injection).to_untied(), False)):
+        steps = network.chain_steps(stage=2, name="middle")
+        chain = nn.Chain(enter=network.entered, steps=steps, read=identity)
+        states, last = network(drive())
+        assert torch.equal(chain.run(drive()), last)
+        assert torch.equal(torch.stack(chain.states(drive())[1:], dim=1), states)
+        carried, added = steps[0].parts(*chain.enter(drive()))
+        assert torch.equal(steps[0].finish(carried + added), states[:, 0])
+        assert chain.tied is tied
+        assert nn.chain_of(chain) is chain
+        assert (steps[3].stage, steps[3].name) == (2, "middle.3")
+
+
+def test_noise_is_that_of_torch_and_none_where_there_is_none() -> None:
+    network = nn.Recurrent(nn.Block(nn.Dense(2000, activation=torch.zeros_like, rng=0)), steps=4, noise=0.5)
+    for training in (True, False):
+        torch.manual_seed(1)
+        states, _ = network.train(training)(torch.zeros(2, 2000))
+        torch.manual_seed(1)
+        assert torch.equal(network.trajectory(torch.zeros(2, 2000)).response[:, 1:], states)
+        assert not torch.equal(network(torch.zeros(2, 2000))[0], states)
+    walked = states.square().mean(dim=(0, 2))  # a random walk: variance t noise^2
+    torch.testing.assert_close(walked, 0.25 * torch.arange(1, 5), rtol=0.1, atol=0)
+    before = torch.get_rng_state()
+    recurrent()(drive())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_shared_block_is_stored_once() -> None:
+    keys = {f"transform.layers.0.{name}" for name in ("weight", "bias")}
+    for steps in (1, STEPS, 1000):
+        network = nn.Recurrent(dense_block(), steps=steps)
+        assert set(network.state_dict()) == {f"block.{key}" for key in keys}
+        assert sum(p.numel() for p in network.parameters()) == UNITS * (UNITS + 1)
+    assert set(recurrent().to_untied().state_dict()) == {f"blocks.{k}.{key}" for k in range(STEPS) for key in keys}
+
+
+def test_untied_blocks_are_copies_of_their_own() -> None:
+    tied = recurrent(injection="first", readout=3, noise=0.1).eval()
+    untied = tied.to_untied(4)
+    assert (untied.steps, untied.injection, untied.readout, untied.noise) == (4, "first", 3, 0.1)
+    assert not untied.training
+    back = nn.Recurrent.from_untied(untied)
+    assert (back.steps, back.injection, back.readout, back.noise) == (4, "first", 3, 0.1)
+    with torch.no_grad():
+        for parameter in untied.blocks[0].parameters():
+            parameter.zero_()
+    assert all(block.get_parameter("transform.layers.0.weight").any() for block in untied.blocks[1:])
+    assert tied.get_parameter("block.transform.layers.0.weight").any()
+
+
+def test_blocks_that_differ_are_averaged_or_represented_by_the_first() -> None:
+    norm = nn.Norm("batch", affine="shared")
+    blocks = [nn.Block(nn.Dense(UNITS, rng=k, norm=norm, dtype=torch.float64)) for k in range(3)]
+    for k, block in enumerate(blocks):
+        torch.nn.init.constant_(block.get_parameter("transform.norms.0.weight"), k)
+        block.get_buffer("transform.norms.0.running_mean").fill_(k)
+    untied = nn.Recurrent(blocks)
+    weights = torch.stack([block.get_parameter("transform.layers.0.weight") for block in blocks])
+    for mode, expected, scale in (("mean", weights.mean(dim=0), 1.0), ("first", weights[0], 0.0)):
+        tied = nn.Recurrent.from_untied(untied, mode=mode)  # type: ignore[arg-type]
+        assert torch.equal(weight(tied), expected)
+        assert tied.get_parameter("block.transform.norms.0.weight").unique().item() == scale
+        assert tied.get_buffer("block.transform.norms.0.running_mean")[:, 0].tolist() == [0, 1, 2]
+    with pytest.raises(ArgumentError, match=r"weight of block 1 unlike that of block 0, .* mode='mean' or 'first'"):
+        nn.Recurrent.from_untied(untied)
+
+
+def test_a_constrained_weight_is_computed_once_for_all_steps() -> None:
+    class Counting(torch.nn.Module):
+        calls = 0
+
+        def forward(self, value: Tensor) -> Tensor:
+            Counting.calls += 1
+            return value.abs()
+
+    network = recurrent()
+    parametrize.register_parametrization(network.block.get_submodule("transform.layers.0"), "weight", Counting())
+    for run in (network, network.trajectory):
+        Counting.calls = 0
+        run(drive())
+        assert Counting.calls == 1
+
+
+def test_weights_have_the_spread_they_are_said_to_have() -> None:
+    assert torch.equal(initial.linear(3, 2, rng=1).weight, initial.linear(3, 2, rng=1, scale=3**-0.5).weight)
+    wide = initial.linear(400, 300, rng=0, scale=0.3)
+    assert float(wide.weight.detach().std()) == pytest.approx(0.3, rel=0.01)
+    assert not wide.bias.any()
+    kernel = initial.kaiming_(torch.empty(200, 30, 3, 3), rng=0)
+    assert float(kernel.std()) == pytest.approx((2 / 270) ** 0.5, rel=0.01)
+    assert initial.generator_from(None) is None
+    assert initial.stream(None) is None
 
 
 def test_print_says_what_it_is() -> None:
-    text = str(recurrent())
-    assert "steps=7, tied=True, injection='every'" in text
-    assert "5, gain=0.5, leak=0.3" in text
+    text = str(recurrent(noise=0.1))
+    assert "steps=7, tied=True, injection='every', readout='all', noise=0.1" in text
+    assert "5, activation=tanh, final_activation=True" in text
+    assert "activation=relu" in str(nn.Block(nn.Dense(2), activation=torch.relu))
 
 
-def test_faults_are_named() -> None:
-    with pytest.raises(ArgumentError, match="n_units=0, expected 1 or more"):
-        nn.Dense(0)
-    with pytest.raises(ArgumentError, match=r"gain=-0\.1, expected a positive"):
-        nn.Dense(2, gain=-0.1)
-    block = nn.Block(nn.Dense(UNITS, rng=0))
-    with pytest.raises(ArgumentError, match="steps=0, expected 1 or more"):
-        nn.Recurrent(block, steps=0)
-    with pytest.raises(ArgumentError, match="injection='never', expected 'every' or 'first'"):
-        nn.Recurrent(block, steps=1, injection="never")  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="steps=-1, expected 0 or more"):
-        recurrent()(drive(), steps=-1)
-    with pytest.raises(ArgumentError, match="steps=8, expected at most 7"):
-        recurrent().untie()(drive(), steps=8)
-    with pytest.raises(ArgumentError, match="got an untied network"):
-        recurrent().untie().untie()
+def differing() -> nn.Recurrent:
+    return nn.Recurrent([nn.Block(nn.Dense(2)), nn.Block(nn.Dense(2, bias=False))])
+
+
+MOVIE = draw(BATCH, 4, UNITS)
+FAULTS: list[tuple[Callable[[], object], str]] = [
+    (lambda: nn.Recurrent(dense_block(), steps=0), "steps=0, expected 1 or more"),
+    (lambda: nn.Recurrent(dense_block()), "steps=None, expected 1 or more"),
+    (lambda: nn.Recurrent([]), "got 0 blocks and steps=None, expected one block per step"),
+    (lambda: nn.Recurrent([dense_block()], steps=2), "got 1 blocks and steps=2, expected one block per step"),
+    (lambda: recurrent(injection="never"), "injection='never', expected 'every' or 'first'"),
+    (lambda: recurrent(readout="mean"), "readout='mean', expected 'all', 'last' or a step from 1 to 7"),
+    (lambda: recurrent(readout=8), "readout=8, expected 'all', 'last' or a step from 1 to 7"),
+    (lambda: recurrent(noise=-1.0), r"noise=-1\.0, expected a standard deviation of 0 or more"),
+    (lambda: recurrent(noise=float("nan")), "noise=nan, expected"),
+    (lambda: recurrent()(drive()[0]), r"got an input of 1 dims, expected 2, \(batch, ...\), or 3"),
+    (lambda: recurrent(injection="first")(MOVIE), "got a movie with injection='first'"),
+    (lambda: recurrent()(drive(), steps=-1), "steps=-1, expected 0 or more"),
+    (lambda: recurrent()(MOVIE, steps=5), "steps=5, expected at most 4: the movie has no more frames"),
+    (lambda: recurrent().to_untied()(drive(), steps=8), "steps=8, expected at most 7: an untied network ends there"),
+    (lambda: recurrent(readout=3)(drive(), steps=2), "got steps=2, expected 3 or more: the network is read"),
+    (lambda: recurrent().to_untied().to_untied(), "got an untied network, expected a tied one"),
+    (lambda: recurrent().to_untied(0), "steps=0, expected 1 or more"),
+    (lambda: nn.Recurrent.from_untied(recurrent()), "got a tied network, expected an untied one"),
+    (
+        lambda: nn.Recurrent.from_untied(recurrent().to_untied(), mode="median"),  # type: ignore[arg-type]
+        "mode='median', expected one of check, mean, first",
+    ),
+    (lambda: nn.Recurrent.from_untied(differing()), "got block 1 of another shape than block 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), FAULTS, ids=[message for _, message in FAULTS])
+def test_faults_are_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        call()
