@@ -35,7 +35,7 @@ def deep_linear(depth: int, layers: int, *, tied: bool = False) -> Whole:
 
 def spectrum(depth: int, layers: int, *, tied: bool = False, target: Tensor = TARGET, **options: object):  # noqa: ANN201
     network = deep_linear(depth, layers, tied=tied)
-    return hessian_spectrum(network, INPUTS, INPUTS @ target.T, loss=half_square, **options)  # type: ignore[arg-type]
+    return hessian_spectrum(network, INPUTS, INPUTS @ target.T, loss=half_square, **options)
 
 
 def mismatch(target: Tensor = TARGET) -> np.ndarray:
@@ -147,7 +147,7 @@ def test_batch_norm_in_training_and_convolutions_leave_the_network_untouched() -
 def test_norms_per_step_and_frozen_parameters() -> None:
     norm = Norm("batch", steps=2)
     network = Whole(Recurrent(Block(Dense(3, norm=norm, rng=0)), steps=2, readout="last")).double()
-    network.recurrent.block.transform.norms[0].requires_grad_(False)  # type: ignore[union-attr]
+    network.recurrent.block.transform.norms[0].requires_grad_(False)
     assert hessian_spectrum(network, INPUTS, torch.arange(64) % 3).attrs["n_parameters"] == 12
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from chain_examples import driven, identity, repeated
+from chain_examples import Whole, driven, identity, repeated
 from scipy.optimize import brentq, root
 from torch import nn
 
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 
 def with_weight(dense: Dense, weight: np.ndarray) -> Dense:
     with torch.no_grad():
-        dense.layers[0].weight.copy_(torch.as_tensor(weight))  # type: ignore[operator, union-attr]
+        dense.layers[0].weight.copy_(torch.as_tensor(weight))
     return dense
 
 
@@ -128,7 +128,7 @@ def test_maps_are_flattened() -> None:
 def test_single_precision_finds_the_same() -> None:
     network = driven(Block(Dense(1, bias=False), NoShortcut()))
     with torch.no_grad():
-        network.recurrent.block.transform.layers[0].weight.fill_(2.0)  # type: ignore[union-attr, index, operator]
+        network.recurrent.block.transform.layers[0].weight.fill_(2.0)
     found = fixed_points(network, torch.zeros(1, 1), spread=2.0, rng=0)
     np.testing.assert_allclose(np.sort(found["state"][:, 0]), [-0.957504, 0, 0.957504], atol=1e-3)
 
@@ -158,7 +158,7 @@ def test_cuda_is_the_cpu() -> None:
 )
 def test_options_out_of_range_are_refused(options: dict[str, float], match: str) -> None:
     with pytest.raises(ArgumentError, match=match):
-        fixed_points(repeated(torch.tanh, 2), torch.zeros(1, 2), **options)  # type: ignore[arg-type]
+        fixed_points(repeated(torch.tanh, 2), torch.zeros(1, 2), **options)
 
 
 def test_identity_is_refused() -> None:

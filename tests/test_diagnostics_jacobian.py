@@ -7,12 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from chain_examples import Residual, Whole, identity, repeated
 from torch import Tensor, nn
 
+from cortexres.definitions import FrontEnd
 from cortexres.diagnostics.jacobian import jacobian_spectra
 from cortexres.errors import ArgumentError
-from cortexres.nn import Block, Chain, Dense, Norm, Projection, Recurrent, Scaled, Step
+from cortexres.nn import Block, Chain, Dense, Norm, Projection, Recurrent, ResidualNetwork, Scaled, Step
 
 RNG = np.random.default_rng(0)
 UNITS, STEPS = 5, 6
@@ -23,7 +25,7 @@ def linear_residual(scale: float = 0.4) -> tuple[Whole, np.ndarray]:
     """Return h + W h, T times, and I + W."""
     dense = Dense(UNITS, activation=identity, bias=False, rng=1, dtype=torch.float64)
     network = Whole(Recurrent(Block(dense, Scaled(scale)), steps=STEPS, readout="last"))
-    return network, np.eye(UNITS) + scale * dense.layers[0].weight.detach().numpy()  # type: ignore[operator, union-attr]
+    return network, np.eye(UNITS) + scale * dense.layers[0].weight.detach().numpy()
 
 
 def moduli(matrix: np.ndarray) -> np.ndarray:
@@ -121,7 +123,7 @@ def test_norms_per_step_are_used_at_their_step() -> None:
     """A tied network has the Jacobians of its untied twin."""
     dense = Dense(UNITS, norm=Norm("layer", steps=2), activation=identity, bias=False, rng=1, dtype=torch.float64)
     with torch.no_grad():
-        dense.norms[0].weight[1] = 3.0  # type: ignore[index, union-attr]
+        dense.norms[0].weight[1] = 3.0
     network = Whole(Recurrent(Block(dense), steps=2, injection="first", readout="last"))
     untied = Whole(network.recurrent.to_untied())
     for name in ("singular_value", "product_log_singular_value"):
@@ -140,6 +142,19 @@ def test_change_of_size_has_singular_values_and_no_eigenvalues() -> None:
         assert np.isfinite(found[name]).all()
     assert np.isfinite(found["eigenvalue_real"].sel(block=2)).all()
     np.testing.assert_array_equal(found["stage"], [0, 1])
+
+
+def test_stimuli_are_seen_by_the_network_and_keep_their_numbers() -> None:
+    front_end = FrontEnd(kind="random_fields", channels=6, gain_mV=4.0, seed=3)
+    network = ResidualNetwork(6, 4, 3, steps=3, tied=True, front_end=front_end, rng=0)
+    image = (("stimulus", "y", "x"), RNG.random((2, 8, 8)))
+    coords = {"stimulus": [10, 11], "label": ("stimulus", [0, 1]), "y": np.arange(8), "x": np.arange(8)}
+    stimuli = xr.Dataset({"image": image}, coords=coords)
+    found = jacobian_spectra(network, stimuli)
+    np.testing.assert_array_equal(found["stimulus"], [10, 11])
+    expected = jacobian_spectra(network, network.inputs(stimuli))["singular_value"]
+    np.testing.assert_array_equal(found["singular_value"], expected)
+    assert found.attrs["model"] == "tied ResNet"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -55,7 +55,7 @@ def test_curvature_along_a_weight_is_that_of_the_hessian() -> None:
     along = torch.zeros(2, 3, dtype=torch.float64)
     along[0, 1] = 1.0
     options = {"loss": mean_square, "dims": 1, "points": 3, "normalisation": "none"}
-    found = loss_landscape(network, INPUTS, labels, directions=[{"weight": along}], **options)  # type: ignore[arg-type]
+    found = loss_landscape(network, INPUTS, labels, directions=[{"weight": along}], **options)
     second = np.diff(found["loss"], 2).item()
     assert second == pytest.approx((INPUTS[:, 1] ** 2).mean().item(), rel=1e-12)
     assert second <= hessian_spectrum(network, INPUTS, labels, loss=mean_square)["lambda_max"].item()
@@ -77,8 +77,8 @@ def rescaled(network: nn.Sequential, factors: Tensor) -> nn.Sequential:
     """Return the network with each filter of the convolution before the norm multiplied by a factor of its own."""
     made = copy.deepcopy(network)
     with torch.no_grad():
-        made[0].weight.mul_(factors[:, None, None, None])  # type: ignore[operator, union-attr]
-        made[0].bias.mul_(factors)  # type: ignore[operator, union-attr]
+        made[0].weight.mul_(factors[:, None, None, None])
+        made[0].bias.mul_(factors)
     return made
 
 
@@ -89,7 +89,7 @@ def test_rescaling_a_normalised_layer_leaves_the_landscape() -> None:
     torch.testing.assert_close(scaled(IMAGES), network(IMAGES))
     for normalisation, same in (("filter", True), ("none", False)):
         options = {"points": 5, "span": 0.5, "normalisation": normalisation, "rng": 3}
-        one, other = (loss_landscape(each, IMAGES, CLASSES, **options)["loss"] for each in (network, scaled))  # type: ignore[arg-type]
+        one, other = (loss_landscape(each, IMAGES, CLASSES, **options)["loss"] for each in (network, scaled))
         assert np.allclose(one, other, rtol=1e-5) == same
 
 
@@ -114,8 +114,8 @@ def test_norms_per_step_do_not_move() -> None:
     """Their parameters are stacked over steps, two dims as a weight has."""
     network = Whole(Recurrent(Block(Dense(3, norm=Norm("batch", steps=2), rng=0)), steps=2, readout="last")).double()
     found = loss_landscape(network, INPUTS, torch.arange(32) % 3, points=3, dims=1, rng=0)
-    weight = network.recurrent.block.transform.layers[0].weight  # type: ignore[union-attr, index]
-    assert found["length"].item() == pytest.approx(weight.norm().item(), rel=1e-12)  # type: ignore[operator]
+    weight = network.recurrent.block.transform.layers[0].weight
+    assert found["length"].item() == pytest.approx(weight.norm().item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -135,7 +135,7 @@ def test_seed_gives_the_same_directions_and_leaves_the_global_state() -> None:
     state = torch.get_rng_state()
     options = {"loss": mean_square, "dims": 1, "points": 3}
     one, same, other = (
-        loss_landscape(network, INPUTS, labels, rng=rng, **options)["loss"]  # type: ignore[arg-type]
+        loss_landscape(network, INPUTS, labels, rng=rng, **options)["loss"]
         for rng in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
@@ -166,7 +166,7 @@ def test_cuda_is_the_cpu() -> None:
 def test_options_that_give_no_landscape_are_refused(options: dict[str, object], match: str) -> None:
     network, labels = regression()
     with pytest.raises(ArgumentError, match=match):
-        loss_landscape(network, INPUTS, labels, loss=mean_square, rng=0, **options)  # type: ignore[arg-type]
+        loss_landscape(network, INPUTS, labels, loss=mean_square, rng=0, **options)
 
 
 def test_dropout_in_training_is_refused() -> None:

@@ -34,7 +34,7 @@ def test_residual_step_of_a_symmetric_matrix_is_exact() -> None:
     basis, _ = np.linalg.qr(RNG.normal(size=(3, 3)))
     network = driven(Block(Dense(3, activation=identity, bias=False, dtype=torch.float64), Scaled(0.5)))
     with torch.no_grad():
-        network.recurrent.block.transform.layers[0].weight.copy_(torch.as_tensor(basis * values @ basis.T))  # type: ignore[union-attr, index, operator]
+        network.recurrent.block.transform.layers[0].weight.copy_(torch.as_tensor(basis * values @ basis.T))
     found = lyapunov_exponents(network, torch.zeros(1, 3).double(), steps=100, transient=400, rng=0)
     np.testing.assert_allclose(found["exponent"][0], np.log(1 + 0.5 * values), atol=1e-12)
     np.testing.assert_allclose(found["standard_error"], 0, atol=1e-12)
@@ -60,7 +60,7 @@ def rate_network(gain: float, units: int = 100) -> tuple[Whole, np.ndarray]:
     weight = gain * RNG.normal(size=(units, units)) / units**0.5
     dense = Dense(units, bias=False, dtype=torch.float64)
     with torch.no_grad():
-        dense.layers[0].weight.copy_(torch.as_tensor(weight))  # type: ignore[operator, union-attr]
+        dense.layers[0].weight.copy_(torch.as_tensor(weight))
     return driven(Block(dense, NoShortcut()), injection="first"), weight
 
 
@@ -131,7 +131,7 @@ def test_cuda_is_the_cpu() -> None:
 )
 def test_options_out_of_range_are_refused(options: dict[str, int], match: str) -> None:
     with pytest.raises(ArgumentError, match=match):
-        lyapunov_exponents(repeated(henon, 2), torch.zeros(1, 2), **options)  # type: ignore[arg-type]
+        lyapunov_exponents(repeated(henon, 2), torch.zeros(1, 2), **options)
 
 
 def test_growth_without_bound_is_refused() -> None:

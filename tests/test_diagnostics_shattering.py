@@ -140,7 +140,7 @@ def brute_force(network: Whole, inputs: Tensor, output: int) -> float:
     for one in inputs:
         leaf = one[None].clone().requires_grad_()
         network(leaf)[0, output].backward()
-        gradients.append(leaf.grad.flatten().double())  # type: ignore[union-attr]
+        gradients.append(leaf.grad.flatten().double())
     unit = torch.stack([gradient / gradient.norm() for gradient in gradients])
     upper = torch.triu_indices(len(unit), len(unit), 1)
     return (unit @ unit.T)[upper[0], upper[1]].mean().item()
@@ -172,10 +172,10 @@ def test_held_statistics_are_those_of_the_batch(norm: Norm) -> None:
     own, states = copy.deepcopy(network).eval(), network.chain().states(inputs)
     dense = own.recurrent.block.transform
     for step in range(norm.steps):
-        before = dense.layers[0](states[step])  # type: ignore[union-attr, index, operator]
+        before = dense.layers[0](states[step])
         with torch.no_grad():
-            dense.norms[0].running_mean[step] = before.mean(0)  # type: ignore[union-attr, index]
-            dense.norms[0].running_var[step] = before.var(0, unbiased=False)  # type: ignore[union-attr, index]
+            dense.norms[0].running_mean[step] = before.mean(0)
+            dense.norms[0].running_var[step] = before.var(0, unbiased=False)
     assert found["correlation"][0].item() == pytest.approx(brute_force(own, inputs, 2), rel=1e-12)
 
 
@@ -220,7 +220,7 @@ def test_outputs_that_do_not_exist_are_refused(outputs: list[int]) -> None:
 
 def test_outputs_that_depend_on_nothing_are_refused() -> None:
     network = Whole(repeated(torch.tanh, 2).recurrent, nn.Linear(2, 3))
-    nn.init.zeros_(network.readout.weight)  # type: ignore[arg-type]
+    nn.init.zeros_(network.readout.weight)
     with pytest.raises(ArgumentError, match="do not depend on the states"):
         gradient_correlation(network, torch.randn(3, 2))
 

@@ -49,3 +49,8 @@ def attributes(network: object, **facts: str | float) -> dict[str, str | float]:
 def seen(network: object, inputs: Tensor | xr.Dataset) -> Tensor:
     """Return the inputs of a network, (stimulus, ...), from themselves or from stimuli."""
     return inputs_of(network, inputs) if isinstance(inputs, xr.Dataset) else inputs
+
+
+def numbers(inputs: Tensor | xr.Dataset) -> np.ndarray:
+    """Return the numbers of the inputs: those that stimuli have, or from 0."""
+    return inputs["stimulus"].to_numpy() if isinstance(inputs, xr.Dataset) else np.arange(len(inputs))

@@ -11,7 +11,7 @@ from scipy.optimize import root
 from torch import Tensor
 
 from cortexres.diagnostics.autonomous import AutonomousMap, autonomous_map
-from cortexres.diagnostics.datasets import array, attributes, seen, variable
+from cortexres.diagnostics.datasets import array, attributes, numbers, seen, variable
 from cortexres.diagnostics.jacobian import state_jacobian
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained
@@ -87,9 +87,9 @@ def fixed_points(
         _check_moves(one, begin, near)
         solutions = [solution for solution in _searches(one, begin, iterations) if solution.residual <= near]
         found += [_described(one, stimulus, members) for members in _groups(solutions, distance)]
-    return _dataset(found, follow).assign_attrs(
-        attributes(network, searches=2 * (starts + 1), tolerance=near, distance=distance)
-    )
+    facts = {"n_stimuli": len(follow.start), "searches": 2 * (starts + 1), "tolerance": near, "distance": distance}
+    result = _dataset(found, units=follow.start[0].numel(), stimuli=numbers(inputs))
+    return result.assign_attrs(attributes(network, **facts))
 
 
 class _Solution(NamedTuple):
@@ -159,8 +159,7 @@ def _described(follow: AutonomousMap, stimulus: int, members: list[_Solution]) -
     return _FixedPoint(stimulus, best, eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")], len(members))
 
 
-def _dataset(found: list[_FixedPoint], follow: AutonomousMap) -> xr.Dataset:
-    units = follow.start[0].numel()
+def _dataset(found: list[_FixedPoint], *, units: int, stimuli: np.ndarray) -> xr.Dataset:
     eigenvalues = np.array([point.eigenvalues for point in found], dtype=complex).reshape(len(found), units)
     states = np.array([point.solution.state for point in found], dtype=float).reshape(len(found), units)
     modulus = np.abs(eigenvalues)
@@ -180,7 +179,7 @@ def _dataset(found: list[_FixedPoint], follow: AutonomousMap) -> xr.Dataset:
         },
         coords={
             each: np.arange(len(found)),
-            "stimulus": variable(each, [point.stimulus for point in found], "input whose drive it belongs to"),
+            "stimulus": variable(each, stimuli[[point.stimulus for point in found]], "input whose drive it belongs to"),
             "unit": np.arange(units),
             "rank": np.arange(units),
         },

@@ -53,23 +53,28 @@ def chain_of_independent_inputs(network: Chained | Chain) -> tuple[Chain, str]:
     Raises
     ------
     ArgumentError
-        If a chain without its network uses batch statistics: its parts cannot be copied.
+        If there are no steps, or a chain without its network uses batch statistics: its parts cannot be copied.
     """
+    chain = chain_of(network)
+    if not chain.steps:
+        raise ArgumentError("got a network without residual steps, expected one or more to look at")
     if isinstance(network, nn.Module):
         names = [name for name, module in network.named_modules() if uses_batch(module)]
-        if not names:
-            return chain_of(network), "running, or none"
-        held = copy.deepcopy(network)
-        for name in names:
-            held.set_submodule(name, HeldStatistics(held.get_submodule(name)))
-        return cast("Chained", held.eval()).chain(), "of the batch, held constant"
-    chain = chain_of(network)
+        return (_held(network, names), "of the batch, held constant") if names else (chain, "running, or none")
     if any(uses_batch(module) for step in chain.steps for module in step.block.modules()):
         raise ArgumentError(
             "got a chain whose normalisation uses batch statistics, expected its network, which can be copied, or one "
             "in evaluation: the states of its inputs depend on each other"
         )
     return chain, "running, or none"
+
+
+def _held(network: nn.Module, names: list[str]) -> Chain:
+    """Return the chain of a copy of the network in evaluation, with held statistics in the modules of these names."""
+    held = copy.deepcopy(network).eval()
+    for name in names:
+        held.set_submodule(name, HeldStatistics(held.get_submodule(name)))
+    return cast("Chained", held).chain()
 
 
 def uses_batch(module: nn.Module) -> bool:

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 from torch.autograd import functional
 
-from cortexres.diagnostics.datasets import array, attributes, blocks, seen, variable
+from cortexres.diagnostics.datasets import array, attributes, blocks, numbers, seen, variable
 from cortexres.diagnostics.held_statistics import chain_of_independent_inputs
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained
@@ -56,8 +56,6 @@ def jacobian_spectra(network: Chained | Chain, inputs: Tensor | xr.Dataset) -> x
     """
     tensors = seen(network, inputs)
     chain, statistics = chain_of_independent_inputs(network)
-    if not chain.steps:
-        raise ArgumentError("got a network without residual steps, expected one or more")
     rows, product = [], None
     for jacobian in _jacobians(chain, tensors):
         product = _scaled(jacobian) if product is None else _extended(product, jacobian)
@@ -87,8 +85,8 @@ def jacobian_spectra(network: Chained | Chain, inputs: Tensor | xr.Dataset) -> x
                 undefined=unresolved,
             ),
         },
-        coords={"stimulus": np.arange(len(tensors)), "rank": np.arange(width), **blocks(chain)},
-        attrs=attributes(network, batch_statistics=statistics),
+        coords={"stimulus": numbers(inputs), "rank": np.arange(width), **blocks(chain)},
+        attrs=attributes(network, batch_statistics=statistics, n_stimuli=len(tensors)),
     )
 
 

@@ -95,7 +95,9 @@ def loss_landscape(
         given = [_normalised(each, centre, fixed) for each in given]
     lengths = [_dot(each, each) ** 0.5 for each in given]
     if not all(lengths):
-        raise ArgumentError("got a direction of length 0, expected one that moves a weight: biases and norms do not")
+        raise ArgumentError(
+            "got a direction of length 0, expected one that moves a weight: biases, norms and filters of 0 do not move"
+        )
     at = loss_of_parameters(network, seen(network, inputs), labels, loss)
     steps = np.linspace(-span, span, points)
     values = [array(at(_moved(centre, given, place))) for place in itertools.product(steps, repeat=dims)]

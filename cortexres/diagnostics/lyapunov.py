@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import grad
 
 from cortexres.diagnostics.autonomous import AutonomousMap, autonomous_map
-from cortexres.diagnostics.datasets import array, attributes, seen, variable
+from cortexres.diagnostics.datasets import array, attributes, numbers, seen, variable
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained
 from cortexres.nn.initial import Rng, normal_
@@ -85,8 +85,8 @@ def lyapunov_exponents(
                 dims, error, "standard error of it", units="nat per step", undefined="the exponent is minus infinity"
             ),
         },
-        coords={"stimulus": np.arange(len(follow.start)), "rank": np.arange(count)},
-        attrs=attributes(network, steps=steps, transient=transient),
+        coords={"stimulus": numbers(inputs), "rank": np.arange(count)},
+        attrs=attributes(network, n_stimuli=len(follow.start), steps=steps, transient=transient),
     )
 
 

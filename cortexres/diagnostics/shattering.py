@@ -45,8 +45,8 @@ def gradient_correlation(
     Raises
     ------
     ArgumentError
-        If there are fewer than two inputs, an output does not exist, the gradient is 0 everywhere, or a chain
-        without its network uses batch statistics.
+        If there are fewer than two inputs or no steps, an output does not exist, the gradient is 0 everywhere, or a
+        chain without its network uses batch statistics.
 
     Notes
     -----
@@ -95,7 +95,7 @@ def gradient_correlation(
             "blocks_above": variable("block", np.arange(len(states))[::-1], "blocks that the gradient came through"),
             "output": variable("output", chosen, "index of the output"),
         },
-        attrs=attributes(network, batch_statistics=statistics, n_inputs=len(tensors)),
+        attrs=attributes(network, batch_statistics=statistics, n_stimuli=len(tensors)),
     )
 
 
