@@ -152,6 +152,10 @@ def test_layout_of_states() -> None:
     assert find_additions(randomised(ResNet()), X)[0].layout == ("channel", "y", "x")
     assert find_additions(randomised(ViT()), X)[0].layout == ("token", "feature")
     assert find_additions(randomised(Stem(Layers())), X)[0].layout == ("y", "x", "channel")
+    assert find_additions(randomised(Stem(Layers())), X[:, :, :4])[0].layout == ()  # it might be windows of tokens
+    pooled = Body(lambda x, f, g: x + nn.functional.avg_pool2d(f(x), 3, 1, 1) - x)
+    pooled.conv[0] = nn.GroupNorm(1, 4)
+    assert find_additions(randomised(Stem(pooled)), X)[0].layout == ("channel", "y", "x")
     convolved = nn.Sequential(nn.Conv1d(2, 4, 1), Body(lambda x, f, g: x + x))
     convolved[1].conv = nn.ModuleList([nn.Conv1d(4, 4, 1), nn.Identity()])
     convolved[1].rule = lambda x, f, g: x + f(relu(x))

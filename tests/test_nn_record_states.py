@@ -163,6 +163,29 @@ def test_a_state_that_enters_through_a_projection_of_its_shape() -> None:
     assert blocks["kind"].to_numpy().tolist() == ["start", "projection"]
 
 
+class Flattened(nn.Module):
+    """One state that is maps for every other block and tokens for the rest, as in Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.mlp = nn.LayerNorm(4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = x.permute(0, 2, 3, 1)
+        for _ in range(2):
+            maps = maps + self.mlp(relu(self.norm(maps)))
+            tokens = maps.flatten(1, 2)
+            tokens = tokens + self.mlp(self.norm(tokens))
+            maps = tokens.unflatten(1, (8, 8))
+        return maps.permute(0, 3, 1, 2)
+
+
+def test_a_state_in_another_view_is_of_the_same_stage() -> None:
+    (blocks,) = check(crnn.record(randomised(Stem(Flattened())), images(3)))
+    np.testing.assert_array_equal(blocks["carried"][:, 2], blocks["response"][:, 1])
+    assert blocks["module"].to_numpy().tolist() == ["", "body", "body", "body", "body"]
+
+
 def test_a_long_skip_is_a_stage_of_its_own() -> None:
     def nested(x: Tensor, f: nn.Module, g: nn.Module) -> Tensor:
         return x + f(x + g(relu(x)))

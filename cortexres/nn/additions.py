@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, fx, nn
@@ -10,15 +10,17 @@ from torch import Tensor, fx, nn
 from cortexres.errors import ArgumentError
 from cortexres.nn.graph import Graph, trace
 
-# Operations that move values and change none (dropout is the identity in evaluation).
-REARRANGEMENTS = {
+# Operations that keep all values and their order (dropout is the identity in evaluation).
+VIEWS = {
     "alias", "clone", "contiguous", "detach", "dropout", "dropout1d", "dropout2d", "featuredropout", "flatten",
-    "identity", "permute", "reshape", "squeeze", "to", "transpose", "unflatten", "unsqueeze", "view", "viewas",
+    "identity", "reshape", "squeeze", "to", "unflatten", "unsqueeze", "view", "viewas",
 }  # fmt: skip
-NORMS = {
+REARRANGEMENTS = VIEWS | {"permute", "transpose"}
+CHANNEL_NORMS = {
     "batchnorm", "batchnorm1d", "batchnorm2d", "batchnorm3d", "groupnorm", "instancenorm", "instancenorm1d",
-    "instancenorm2d", "layernorm", "rmsnorm",
+    "instancenorm2d",
 }  # fmt: skip
+NORMS = CHANNEL_NORMS | {"layernorm", "rmsnorm"}
 # Affine in the one argument that depends on the input; a norm may stand among them, as in He's projections.
 AFFINE = REARRANGEMENTS | NORMS | {
     "add", "addmm", "avgpool1d", "avgpool2d", "avgpool3d", "bmm", "cat", "constantpad2d", "constantpadnd", "conv1d",
@@ -29,7 +31,8 @@ ACTIVATIONS = {
     "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leakyrelu", "mish", "prelu", "relu", "relu6",
     "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
 }  # fmt: skip
-UNNAMED = "named"  # kind of an addition that is counted because the user named it
+MOST_REASONS = 10  # that an error gives
+NAMED = "named"  # kind of an addition that is counted because the user named it
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,9 @@ def additions_in(graph: Graph, batch: int, *, names: Sequence[str] | None = None
         judged = {name: _by_hand(graph, batch, name, sums[name], judged[name]) for name in sums if name in names}
     found = [verdict for verdict in judged.values() if isinstance(verdict, Addition)]
     if not found:
-        reasons = "; ".join(f"{name}: {verdict}" for name, verdict in judged.items())
+        reasons = "; ".join(f"{name}: {verdict}" for name, verdict in list(judged.items())[:MOST_REASONS])
+        if len(judged) > MOST_REASONS:
+            reasons += f"; and {len(judged) - MOST_REASONS} more"
         raise ArgumentError(
             f"got a model without residual additions, expected x + F(x); its additions are {reasons or 'none'}; to "
             "count some all the same name them with additions=[...], or name modules whose output is x + F(x) with "
@@ -232,7 +237,7 @@ def _by_hand(graph: Graph, batch: int, name: str, node: fx.Node, verdict: Additi
     if obstacle:
         raise ArgumentError(f"got the addition {name}, which cannot be recorded as x + F(x): {obstacle}; leave it out")
     carried, update = sorted(graph.arguments(node), key=graph.position.__getitem__)
-    return _addition(graph, name, node, (carried, carried, update), UNNAMED)
+    return _addition(graph, name, node, (carried, carried, update), NAMED)
 
 
 def _addition(
@@ -240,19 +245,23 @@ def _addition(
 ) -> Addition:
     source, carried, update = terms
     shape = (graph.shape(node) or ())[1:]
-    layout = _layout(len(shape), {graph.operation(step) for step in graph.between(source, update)})
+    layout = _layout(shape, {graph.operation(step) for step in graph.between(source, update)})
     names = (source.name, carried.name, update.name, node.name, node.name)
     return Addition(name, graph.module_path(node), kind, shape, *names, layout)
 
 
-def _layout(dims: int, operations: Iterable[str]) -> tuple[str, ...]:
-    """Return what the dims of a state are: convolutions have channels first, linear layers have features last."""
-    convolved = f"conv{dims - 1}d" in operations or (dims > 2 and "convolution" in operations)
-    if dims == 2:
-        return ("channel", "x") if convolved else ("token", "feature")
-    if dims == 3:
-        return ("channel", "y", "x") if convolved else ("y", "x", "channel")
-    return ("channel", "z", "y", "x") if dims == 4 and convolved else ()
+def _layout(shape: tuple[int, ...], operations: set[str]) -> tuple[str, ...]:
+    """Return what the dims of a state are, as far as F tells it.
+
+    Convolutions and norms of channels have the channels first, linear layers and layer norms the features last.
+    """
+    dims = len(shape)
+    if f"conv{dims - 1}d" in operations or (not operations & {"linear", "layernorm"} and operations & CHANNEL_NORMS):
+        return ("channel", *("z", "y", "x")[4 - dims :]) if 2 <= dims <= 4 else ()
+    if dims == 2 and operations & {"linear", "layernorm", "matmul"}:
+        return ("token", "feature")
+    # Windows of tokens have as many dims as maps, which are square in all likelihood.
+    return ("y", "x", "channel") if dims == 3 and shape[0] == shape[1] and "linear" in operations else ()
 
 
 def _with_responses(graph: Graph, found: list[Addition]) -> list[Addition]:

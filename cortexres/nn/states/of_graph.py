@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cortexres.nn.additions import Addition, Additions, additions_in
+from cortexres.nn.additions import VIEWS, Addition, Additions, additions_in
 from cortexres.nn.graph import Graph, Watched, trace
 from cortexres.nn.states.state import Keep, Place, Stage, facts_of
 
@@ -78,13 +78,21 @@ class GraphStates:
 
 def _in_stages(graph: Graph, found: Additions) -> list[list[Addition]]:
     """Return the additions in stages: those that follow each other, in states of one shape."""
-    nodes = {node.name: node for node in graph.nodes}
     stages: list[list[Addition]] = []
     for one in found:
-        last = stages[-1][-1] if stages else None
-        follows = last is not None and last.shape == one.shape
-        if follows and last is not None and nodes[last.total] in graph.ancestors(nodes[one.carried]):
+        if stages and _follows(graph, one, stages[-1][-1]):
             stages[-1].append(one)
         else:
             stages.append([one])
     return stages
+
+
+def _follows(graph: Graph, one: Addition, last: Addition) -> bool:
+    """Return whether an addition carries on the state that the last one left, in the same shape or in a view of it."""
+    nodes = {node.name: node for node in graph.nodes}
+    if one.shape == last.shape:
+        return nodes[last.total] in graph.ancestors(nodes[one.carried])
+    node = nodes[one.carried]
+    while graph.operation(node) in VIEWS and len(graph.arguments(node)) == 1 and node.name != last.response:
+        node = graph.arguments(node)[0]
+    return node.name == last.response
