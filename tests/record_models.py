@@ -10,7 +10,6 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 Rule = Callable[[Tensor, nn.Module, nn.Module], Tensor]
 
 

@@ -241,7 +241,7 @@ def test_additions_by_name() -> None:
     with pytest.raises(ArgumentError, match=r"got no addition body.sum, expected some of body.add"):
         find_additions(inception, X, names=["body.sum"])
     shrunk = randomised(Stem(Body(lambda x, f, g: x + f(relu(x)).mean(1, keepdim=True))))
-    with pytest.raises(ArgumentError, match="body.add, which cannot be recorded as x .* shapes"):
+    with pytest.raises(ArgumentError, match=r"body.add, which cannot be recorded as x .* shapes"):
         find_additions(shrunk, X, names=["body.add"])
 
 

@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_finished_is_no_file(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(io.Stream, "describe", full)
-    with pytest.raises(DataFileError, match="cannot write .*network.nc: No space left on device"):
+    with pytest.raises(DataFileError, match=r"cannot write .*network.nc: No space left on device"):
         crnn.record(randomised(ViT()), images(), path=tmp_path / "network.nc")
     assert list(tmp_path.iterdir()) == []
 

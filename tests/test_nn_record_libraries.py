@@ -77,9 +77,8 @@ def test_gpt2_of_transformers() -> None:
 
 def test_bert_of_transformers_whose_state_is_normalised() -> None:
     transformers = library("transformers")
-    config = transformers.BertConfig(
-        hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, max_position_embeddings=12, **TEXT
-    )  # fmt: skip
+    size = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.BertConfig(max_position_embeddings=12, **size, **TEXT)
     model, stimuli = randomised(transformers.BertModel(config)), images()
     (blocks,) = stages(crnn.record(model, stimuli, inputs=tokens))
     assert blocks.sizes["block"] == 5

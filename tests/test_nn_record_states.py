@@ -437,7 +437,7 @@ def test_two_stages_in_one_schema_say_which_sum_is_theirs() -> None:
 def test_stimuli_in_colour_keep_the_schema() -> None:
     stimuli = images(2)
     assert schema.check_stimuli(stimuli) is stimuli
-    with pytest.raises(schema.SchemaError, match="expected .stimulus, channel, y, x"):
+    with pytest.raises(schema.SchemaError, match=r"expected \(stimulus, channel, y, x"):
         schema.check_stimuli(stimuli.transpose("stimulus", "y", "x", "channel"))
 
 
