@@ -1,1 +1,25 @@
-"""What residual theory predicts of a network, measured: lesions, paths, gradients, curvature, dynamics."""
+"""What residual theory predicts of a network, measured: lesions, paths, gradients, curvature, dynamics.
+
+Each diagnostic is one call with a network that has a chain (or a `Chain`), inputs and labels, or stimuli that have
+both, and returns a Dataset.
+"""
+
+from cortexres.diagnostics.estimation import estimation_error
+from cortexres.diagnostics.lesions import lesion, lesion_random
+from cortexres.diagnostics.norms import residual_norms
+from cortexres.diagnostics.paths import path_counts, path_spectrum
+from cortexres.diagnostics.readouts import early_readout
+from cortexres.diagnostics.refinement import refinement_cosine
+from cortexres.diagnostics.reordering import reorder
+
+__all__ = [
+    "early_readout",
+    "estimation_error",
+    "lesion",
+    "lesion_random",
+    "path_counts",
+    "path_spectrum",
+    "refinement_cosine",
+    "reorder",
+    "residual_norms",
+]
