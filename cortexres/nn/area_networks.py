@@ -1,0 +1,280 @@
+"""Shallow recurrent networks whose areas are V1, V2, V4 and IT, after the CORnet papers: RT and S.
+
+RT unrolls biologically: every area is a state, and each step takes an image one area further. In S an area is passed
+through several times before the next one sees it: a chain of recurrent networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from cortexres.errors import ArgumentError
+from cortexres.nn.areas.adjacency import Area, Connection, Unrolling
+from cortexres.nn.areas.operators import Downsampling
+from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBottleneck
+from cortexres.nn.areas.summed_convolution import SummedConvolution
+from cortexres.nn.block import Block
+from cortexres.nn.chain import Chain, Step
+from cortexres.nn.heads import PooledHead
+from cortexres.nn.initial import Rng, reset_children, stream
+from cortexres.nn.multistate import MultiState
+from cortexres.nn.norms import Norm
+from cortexres.nn.recurrent import Recurrent, Trajectory
+from cortexres.nn.shortcuts import NoShortcut
+from cortexres.nn.staged import Stage
+from cortexres.nn.transforms.layer import Layer
+
+AREAS = ("V1", "V2", "V4", "IT")
+#: Channels of the four areas: for images of 32 x 32, and as published, for 224 x 224.
+SMALL, PUBLISHED = (16, 32, 64, 128), (64, 128, 256, 512)
+Retina = Literal["small", "published"]
+GROUP_NORM, BATCH_NORM = Norm("group", affine="shared"), Norm("batch")
+
+
+class CornetRT(nn.Module):
+    """A network in the style of CORnet-RT: in every area, a convolution of its input plus its own past.
+
+    Per step, ``x = relu(norm(W_in * below))`` and ``h' = relu(norm(W * (x + h)))``; each area is half as fine as the
+    one below. The classes are read from the mean of IT over positions, after the last step.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    in_channels, size : int
+        Of the images, (batch, channel, size, size).
+    channels : sequence of int
+        Of V1, V2, V4 and IT.
+    steps : int
+        Number of steps; an image needs four to reach IT.
+    retina : {"small", "published"}
+        V1's convolution of the image: 3 x 3, or 7 x 7 with a stride of 4.
+    norm : Norm
+        Normalisation after every convolution.
+    unrolling : {"biological", "engineering"}
+        As in `MultiState`.
+    rng : int or numpy Generator, optional
+        Where the weights come from.
+
+    Raises
+    ------
+    ArgumentError
+        If there are not four areas, an option is none of those, or the steps are too few.
+
+    References
+    ----------
+    Kubilius et al. (2018), CORnet: modeling the neural mechanisms of core object recognition, doi:10.1101/408385
+    """
+
+    name = "CORnet-RT style"
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        in_channels: int = 3,
+        size: int = 32,
+        channels: Sequence[int] = SMALL,
+        steps: int = 5,
+        retina: Retina = "small",
+        norm: Norm = GROUP_NORM,
+        unrolling: Unrolling = "biological",
+        rng: Rng = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _check(n_classes, channels, retina)
+        draw = stream(rng)
+        made: dict[str, Any] = {"norm": norm, "rng": draw, "device": device, "dtype": dtype}
+        kernel_size, stride = (3, 1) if retina == "small" else (7, 4)
+        below, areas, connections = Area("image", in_channels, size), [], []
+        for k, (name, width) in enumerate(zip(AREAS, channels, strict=True)):
+            factor = 2 if k else stride
+            area = Area(name, width, -(-below.shape[1] // factor))
+            convolution = Downsampling(
+                below.channels, width, factor=factor, kernel_size=3 if k else kernel_size, activation=torch.relu, **made
+            )
+            block = Block(SummedConvolution(width, **made), NoShortcut())
+            connections += [Connection(below.name, name, convolution), Connection(name, name, block)]
+            areas.append(area)
+            below = area
+        self.states = MultiState(
+            areas, connections, input_area=Area("image", in_channels, size), steps=steps, unrolling=unrolling
+        )
+        self.head = PooledHead(channels[-1], n_classes, rng=draw, device=device, dtype=dtype)
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw all weights anew; norms start where they do."""
+        reset_children(self, rng)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Return what `record` keeps of the network."""
+        areas = {name: list(area.shape) for name, area in self.states.areas.items()}
+        return {"areas": areas, "steps": self.states.steps, "unrolling": self.states.unrolling, "tied": True}
+
+    def forward(self, images: Tensor, *, steps: int | None = None) -> Tensor:
+        """Return the logits, (batch, class), for images (batch, channel, y, x), or movies, (batch, time, ...)."""
+        last, _ = self.states(images, steps=steps)
+        logits: Tensor = self.head(last)
+        return logits
+
+    def trajectory(self, inputs: Tensor, steps: int | None = None) -> dict[str, Trajectory]:
+        """Return every state by area, each (batch, steps + 1, channel, y, x); row 0 is at rest.
+
+        ``carried`` is what the input from below would evoke alone, and ``update`` what the area's own past changes of
+        it: the input drives, the recurrence answers. They add up to ``response`` up to rounding.
+        """
+        return self.states.trajectory(inputs, steps=steps, split="alone")
+
+
+class CornetS(nn.Module):
+    """A network in the style of CORnet-S: areas that are passed through 1, 2, 4 and 2 times, with a shortcut.
+
+    V1 has two convolutions and no recurrence. Every other area begins with a 1 x 1 convolution; then each passage is
+    ``h' = relu(shortcut(h) + F(h))``, F a bottleneck, the first of which halves the map. Weights are shared by the
+    passages of an area, normalisation has its own for each. The classes are read from the mean of IT over positions.
+
+    Parameters
+    ----------
+    n_classes, in_channels, channels, rng
+        As in `CornetRT`.
+    recurrences : sequence of int
+        How often V2, V4 and IT are passed through.
+    expansion : int
+        How many times as many channels the middle of the bottleneck has.
+    retina : {"small", "published"}
+        V1's first convolution: 3 x 3, or 7 x 7 with a stride of 2 and maximum pooling with another.
+    norm : Norm
+        Normalisation after every convolution but the first of an area; it gets the number of passages.
+
+    Raises
+    ------
+    ArgumentError
+        If there are not four areas, or an option is none of those.
+
+    References
+    ----------
+    Kubilius et al. (2019), Brain-like object recognition with high-performing shallow recurrent ANNs, arXiv:1909.06161
+    """
+
+    name = "CORnet-S style"
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        in_channels: int = 3,
+        channels: Sequence[int] = SMALL,
+        recurrences: Sequence[int] = (2, 4, 2),
+        expansion: int = 4,
+        retina: Retina = "small",
+        norm: Norm = BATCH_NORM,
+        rng: Rng = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _check(n_classes, channels, retina)
+        if len(recurrences) != len(AREAS) - 1:
+            raise ArgumentError(f"got {len(recurrences)} recurrences, expected {len(AREAS) - 1}: V1 has none")
+        draw = stream(rng)
+        made: dict[str, Any] = {"rng": draw, "device": device, "dtype": dtype}
+        layer = partial(Layer, norm=replace(norm, steps=1), rng=draw, device=device, dtype=dtype)
+        published = retina == "published"
+        first = layer(in_channels, channels[0], 7 if published else 3, stride=2 if published else 1)
+        pooling = nn.MaxPool2d(3, stride=2, padding=1) if published else nn.Identity()
+        self.channels = list(channels)
+        self.v1 = nn.Sequential(first, pooling, layer(channels[0], channels[0], 3))
+        self.areas = nn.ModuleDict()
+        for k, times in enumerate(recurrences, start=1):
+            width = channels[k]
+            entry = Block(Downsampling(channels[k - 1], width, factor=1, kernel_size=1, **made), NoShortcut())
+            block = Block(
+                RepeatedBottleneck(width, expansion=expansion, norm=replace(norm, steps=times), **made),
+                ProjectionAtFirst(width, norm=replace(norm, steps=1), **made),
+                activation=torch.relu,
+            )
+            self.areas[AREAS[k]] = Stage(entry, Recurrent(block, steps=times, injection="first", readout="last"))
+        self.head = PooledHead(channels[-1], n_classes, **made)
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw all weights anew; norms start where they do."""
+        reset_children(self, rng)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Return what `record` keeps of the network."""
+        passages = {"V1": 1} | {name: area.steps for name, area in self._areas()}
+        return {"passages": passages, "channels": self.channels, "tied": True}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (batch, class), for images (batch, channel, y, x)."""
+        state = self.v1(images)
+        for area in self.areas.values():
+            state = area(state)
+        logits: Tensor = self.head(state)
+        return logits
+
+    def trajectory(self, inputs: Tensor, steps: int | None = None) -> dict[str, Trajectory]:
+        """Return every state by area, each (batch, passages + 1, channel, y, x); row 0 is at rest.
+
+        ``response`` is the ReLU of ``carried + update``: what the shortcut carries of the passage before, and what the
+        bottleneck adds. V1 has no recurrence: all is carried. Areas are passed through one after the other; rows of
+        two areas are no common time.
+
+        Raises
+        ------
+        ArgumentError
+            If `steps` is given: the passages of each area are fixed.
+        """
+        if steps is not None:
+            raise ArgumentError(f"got steps={steps}, expected none: build the network with other recurrences")
+        state = self.v1(inputs)
+        trajectories = {"V1": _from_rest([(state, state, torch.zeros_like(state))])}
+        for name, area in self._areas():
+            rows, blocks = [], area.blocks()
+            entry, _ = blocks[0]
+            with parametrize.cached():
+                state = entry(state)
+                for block, index in blocks[1:]:
+                    carried, update = block.parts(state, None, index)
+                    state = block.finish(carried + update)
+                    rows.append((state, carried, update))
+            trajectories[name] = _from_rest(rows)
+        return trajectories
+
+    def chain(self) -> Chain:
+        """Return the network as a chain; what changes the shape is a stage by itself: entry and first passage."""
+        steps = [
+            Step(block, index, 3 * k + min(place, 2), f"areas.{name}.{place}")
+            for k, (name, area) in enumerate(self._areas())
+            for place, (block, index) in enumerate(area.blocks())
+        ]
+        return Chain(enter=lambda images: (self.v1(images), None), steps=tuple(steps), read=self.head)
+
+    def _areas(self) -> list[tuple[str, Stage]]:
+        return [(name, cast("Stage", area)) for name, area in self.areas.items()]
+
+
+def _from_rest(rows: list[tuple[Tensor, Tensor, Tensor]]) -> Trajectory:
+    """Return a trajectory that begins with a state of zeros."""
+    rest = torch.zeros_like(rows[0][0])
+    return Trajectory(*(torch.stack([rest, *column], dim=1) for column in zip(*rows, strict=True)))
+
+
+def _check(n_classes: int, channels: Sequence[int], retina: str) -> None:
+    if n_classes < 2:
+        raise ArgumentError(f"got n_classes={n_classes}, expected 2 or more: a classifier needs a choice")
+    if len(channels) != len(AREAS):
+        raise ArgumentError(f"got channels of {len(channels)} areas, expected {len(AREAS)}: {', '.join(AREAS)}")
+    if retina not in ("small", "published"):
+        raise ArgumentError(f"got retina={retina!r}, expected 'small' or 'published'")
