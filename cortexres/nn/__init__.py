@@ -1,5 +1,6 @@
 """Residual networks in torch: transform, block, recurrence, whole networks, training and recording."""
 
+from cortexres.nn import balance, dale
 from cortexres.nn.additions import Addition, Additions, find_additions
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step, chain_of
@@ -8,6 +9,7 @@ from cortexres.nn.networks import ResidualNetwork
 from cortexres.nn.norms import Norm
 from cortexres.nn.record import record, spatial_mean
 from cortexres.nn.recurrent import Recurrent, Trajectory
+from cortexres.nn.rnn_equivalent import from_rnn, to_rnn
 from cortexres.nn.shortcuts import (
     Highway,
     Identity,
@@ -26,6 +28,7 @@ from cortexres.nn.transforms import (
     Convolutional,
     Dense,
     Dilated,
+    ExcitatoryInhibitory,
     Grouped,
     Inception,
     MultiResidual,
@@ -41,6 +44,7 @@ __all__ = [
     "Convolutional",
     "Dense",
     "Dilated",
+    "ExcitatoryInhibitory",
     "Grouped",
     "Highway",
     "Identity",
@@ -60,10 +64,14 @@ __all__ = [
     "Step",
     "Trajectory",
     "ZeroPadding",
+    "balance",
     "chain_of",
+    "dale",
     "find_additions",
+    "from_rnn",
     "inputs_of",
     "record",
     "spatial_mean",
+    "to_rnn",
     "train",
 ]

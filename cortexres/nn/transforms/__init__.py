@@ -4,6 +4,7 @@ from cortexres.nn.transforms.bottleneck import Bottleneck
 from cortexres.nn.transforms.convolutional import Convolutional
 from cortexres.nn.transforms.dense import Dense
 from cortexres.nn.transforms.dilated import Dilated
+from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
 from cortexres.nn.transforms.grouped import Grouped
 from cortexres.nn.transforms.inception import Inception
 from cortexres.nn.transforms.multi_residual import MultiResidual
@@ -15,6 +16,7 @@ __all__ = [
     "Convolutional",
     "Dense",
     "Dilated",
+    "ExcitatoryInhibitory",
     "Grouped",
     "Inception",
     "MultiResidual",
