@@ -21,9 +21,10 @@ from torch import Tensor
 
 from cortexres import nn
 from cortexres.definitions import FrontEnd
-from cortexres.errors import ArgumentError, DataFileError
+from cortexres.errors import ArgumentError, DataFileError, DefinitionError
 from cortexres.nn import recipes
-from cortexres.nn.checkpoints import load_weights, save_weights, saved_facts
+from cortexres.nn.checkpoints import load_network, load_weights, save_weights, saved_facts
+from cortexres.nn.create import create
 
 OPTIMIZERS = {
     "Adam": torch.optim.Adam,
@@ -201,17 +202,46 @@ def test_weights_come_back(tmp_path: Path) -> None:
     assert load_weights(nets[1], path) is nets[1]
     assert_same(*nets)
     facts = saved_facts(path)
-    assert facts["network"] == {"name": "tied ResNet", "facts": json.loads(json.dumps(nets[0].facts))}
+    assert facts["network"] == {"name": "tied ResNet", "facts": json.loads(json.dumps(nets[0].facts)), "changes": {}}
     assert facts["classes"] == [0, 1, 2]
 
 
+def test_a_network_by_name_comes_back(tmp_path: Path) -> None:
+    changes = {"channels": 1, "classes": 3, "blocks": 2}
+    net = create("resnet20_tied", rng=3, **changes)
+    path = save_weights(net, tmp_path / "weights.safetensors", changes=changes)
+    before = torch.get_rng_state()
+    loaded = load_network(path)
+    assert_same(loaded, net)
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.eval()(images), net.eval()(images))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_network_by_name_that_cannot_be_built(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(create("digits_tied", rng=0, classes=3), path)  # the changes are not told
+    with pytest.raises(DataFileError, match=r"weights of this digits_tied: it has in another shape .* \(3, 64\) for"):
+        load_network(path)
+    save_weights(network(), path)
+    with pytest.raises(DefinitionError, match="Sequential"):
+        load_network(path)
+    safetensors.torch.save_file(network().state_dict(), path)
+    with pytest.raises(DataFileError, match="does not say which network it is of: build that one and use load_weights"):
+        load_network(path)
+    huge = {"widths": [900_000], "stem": {"kind": "linear", "width": 900_000}}
+    save_weights(create("digits_tied", rng=0), path, changes=huge)
+    with pytest.raises(DataFileError, match="in another shape"):  # and not 6 TB of memory
+        load_network(path)
+
+
 def test_weights_in_another_layout_or_type_come_back(tmp_path: Path) -> None:
-    net = network().to(memory_format=torch.channels_last)
+    net = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
     path = save_weights(net, tmp_path / "weights.safetensors")
-    assert_same(load_weights(network(seed=9), path), net)
-    double = load_weights(network(seed=9).double(), path)
-    assert double[0].weight.dtype == torch.float64
-    assert torch.equal(double[0].weight.float(), net[0].weight)
+    assert_same(load_weights(torch.nn.Conv2d(3, 4, 3), path), net)
+    double = load_weights(torch.nn.Conv2d(3, 4, 3).double(), path)
+    assert double.weight.dtype == torch.float64
+    assert torch.equal(double.weight.float(), net.weight)
 
 
 def test_weights_of_other_programs_are_read(tmp_path: Path) -> None:

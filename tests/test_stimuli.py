@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from cortexres import schema, stimuli
 from cortexres.errors import ArgumentError, DataFileError
+from cortexres.stimuli import image_folder
 
 # ---- digits
 
@@ -129,6 +130,44 @@ def test_photographs_stand_upright(tmp_path: Path) -> None:
     exif[0x0112] = 3
     Image.fromarray(values).save(tmp_path / "k" / "a.png", exif=exif)
     assert stimuli.folder(tmp_path)["image"].values[0, :, :8].min() > 0.9
+
+
+def test_colours_are_kept_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "k"
+    folder.mkdir()
+    Image.new("RGB", (8, 10), (255, 51, 0)).save(folder / "a.png")
+    Image.new("RGBA", (8, 10), (0, 0, 0, 0)).save(folder / "b_transparent.png")
+    Image.new("L", (8, 10), 102).save(folder / "c_grey.png")
+    Image.fromarray(np.full((10, 8), 32768, dtype=np.uint16)).save(folder / "d16.png")
+    for size in (None, (5, 6)):
+        image = stimuli.folder(tmp_path, size=size, colour=True)["image"]
+        assert image.dims == ("stimulus", "channel", "y", "x")
+        assert image.shape == (4, 3, *(size or (10, 8)))
+        assert image.dtype == np.float32
+        means = image.mean(("y", "x")).values
+        np.testing.assert_allclose(means, [[1.0, 0.2, 0.0], [1.0] * 3, [0.4] * 3, [0.5] * 3], atol=1e-4)
+
+
+def test_train_and_test_are_subfolders(root: Path, tmp_path: Path) -> None:
+    whole, nothing = stimuli.train_and_test(root)
+    assert whole.sizes["stimulus"] == 5
+    assert nothing is None
+    for part, count in (("train", 3), ("test", 2)):
+        for k in range(count):
+            write_image(tmp_path / "parts" / part / f"class{k % 2}" / f"{k}.png")
+    train, test = stimuli.train_and_test(tmp_path / "parts", size=(8, 8), limit=2, colour=True)
+    assert test is not None
+    assert (train["image"].shape, test["image"].shape) == ((2, 3, 8, 8), (2, 3, 8, 8))
+    with pytest.raises(DataFileError, match=r"has no images in subfolders, but has train; give .*parts/train"):
+        stimuli.folder(tmp_path / "parts")
+
+
+def test_many_images_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "BLOCK", 3)
+    for k in range(10):
+        write_image(tmp_path / "k" / f"{k}.png", grey=k / 10)
+    read = stimuli.folder(tmp_path, size=None)["image"].mean(("y", "x"))
+    np.testing.assert_allclose(read, np.arange(10) / 10, atol=0.01)
 
 
 def test_folders_that_hold_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from cortexres.nn import balance, dale
 from cortexres.nn.additions import Addition, Additions, find_additions
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step, chain_of
+from cortexres.nn.checkpoints import load_network, load_weights, save_weights, saved_facts
+from cortexres.nn.create import create
 from cortexres.nn.inputs import inputs_of
 from cortexres.nn.networks import ResidualNetwork
 from cortexres.nn.norms import Norm
@@ -66,11 +68,16 @@ __all__ = [
     "ZeroPadding",
     "balance",
     "chain_of",
+    "create",
     "dale",
     "find_additions",
     "from_rnn",
     "inputs_of",
+    "load_network",
+    "load_weights",
     "record",
+    "save_weights",
+    "saved_facts",
     "spatial_mean",
     "to_rnn",
     "train",

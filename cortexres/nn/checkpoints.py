@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from cortexres import io
 from cortexres.errors import ArgumentError, DataFileError
+from cortexres.nn.create import Created, create
 from cortexres.provenance import read, to_json
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,7 +43,13 @@ def name_of(network: nn.Module) -> str:
     return network.name if isinstance(network, Named) else type(network).__name__
 
 
-def save_weights(network: nn.Module, path: str | Path, *, facts: Mapping[str, object] | None = None) -> Path:
+def save_weights(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    changes: Mapping[str, object] | None = None,
+    facts: Mapping[str, object] | None = None,
+) -> Path:
     """Return `path`, which now holds the parameters and buffers of `network` as safetensors.
 
     Parameters
@@ -49,6 +58,8 @@ def save_weights(network: nn.Module, path: str | Path, *, facts: Mapping[str, ob
         Its name and facts, where it has them, are kept beside the weights.
     path : str or Path
         File to write or replace; an older one stays until all is written.
+    changes : mapping, optional
+        What `create` was given besides the name, so that `load_network` can build the network anew.
     facts : mapping, optional
         What else is kept, as JSON: ``history.attrs`` of `train` has the order of the classes and how it was trained.
 
@@ -59,7 +70,8 @@ def save_weights(network: nn.Module, path: str | Path, *, facts: Mapping[str, ob
     DataFileError
         If the file cannot be written.
     """
-    return write(path, weights_of(network), {"network": network_facts(network), **(facts or {})})
+    made = {**network_facts(network), "changes": dict(changes or {})}
+    return write(path, weights_of(network), {**(facts or {}), "network": made})
 
 
 def load_weights(network: M, path: str | Path) -> M:
@@ -75,6 +87,38 @@ def load_weights(network: M, path: str | Path) -> M:
         it was.
     """
     fill(network, apart(open_file(path)[0])[0], path)
+    return network
+
+
+def load_network(
+    path: str | Path, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> Created:
+    """Return the network by name whose weights are in `path`, a file of `save_weights`.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to read.
+    device, dtype : optional
+        As in `create`.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read, does not say which network it is of, or holds other weights.
+    DefinitionError
+        If no network has the name or takes the changes in the file.
+    """
+    tensors, facts = open_file(path)
+    made = facts.get("network")
+    name, changes = (made.get("name"), made.get("changes", {})) if isinstance(made, dict) else (None, {})
+    if not isinstance(name, str) or not isinstance(changes, dict):
+        raise DataFileError(f"{path} does not say which network it is of: build that one and use load_weights")
+    # A stranger's file may ask for any size; on the meta device it takes no memory.
+    weights, build = apart(tensors)[0], functools.partial(create, name, rng=0, dtype=dtype, **changes)
+    check_weights(build(device="meta"), weights, path)
+    network = build(device=device)
+    fill(network, weights, path)
     return network
 
 
@@ -132,13 +176,25 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) ->
     DataFileError
         If names or shapes differ; the network is then as it was.
     """
+    check_weights(network, weights, path)
+    network.load_state_dict(dict(weights))
+
+
+def check_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raise where `weights`, from `path`, are not those of `network` in names and shapes.
+
+    Raises
+    ------
+    DataFileError
+        Then.
+    """
     own = network.state_dict()
     faults = {
         "lacks": own.keys() - weights.keys(),
         "has besides": weights.keys() - own.keys(),
         "has in another shape": [
             f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
-            for name in sorted(own.keys() & weights.keys())
+            for name in own.keys() & weights.keys()
             if weights[name].shape != own[name].shape
         ],
     }
@@ -148,7 +204,6 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) ->
             f"{path} does not hold the weights of this {name_of(network)}: it {'; it '.join(told)}; build the network "
             "that was saved"
         )
-    network.load_state_dict(dict(weights))
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> Path:

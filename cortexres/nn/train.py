@@ -19,6 +19,7 @@ from cortexres.nn import recipes
 from cortexres.nn.checkpoints import name_of
 from cortexres.nn.distributed import join
 from cortexres.nn.initial import Rng
+from cortexres.nn.inputs import place_of
 from cortexres.nn.measures import (
     UNITS,
     Measured,
@@ -130,7 +131,7 @@ def train(
     _check_options(epochs, learning_rate, batch_size, max_gradient_norm, label_smoothing)
     world = join()
     with _mode_kept(network):
-        place = world.device(_device(network, device))
+        place = world.device(place_of(network)[0] if device is None else torch.device(device))
         network.to(place)
         precision = precision_of(network, autocast, place)
         classes = class_order(stimuli)
@@ -219,12 +220,6 @@ def _mode_kept(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _device(network: nn.Module, device: torch.device | str | None) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def _check_options(

@@ -115,8 +115,8 @@ def train_and_test(
         Where `folder` does.
     """
     root = Path(path)
-    parts = [root / "train", root / "test"] if (root / "train").is_dir() else [root]
-    read = [folder(part, size=size, limit=limit, colour=colour, progress=progress) for part in parts if part.is_dir()]
+    parts = [part for part in (root / "train", root / "test") if part.is_dir() and (root / "train").is_dir()]
+    read = [folder(part, size=size, limit=limit, colour=colour, progress=progress) for part in parts or [root]]
     return read[0], read[1] if len(read) == 2 else None
 
 
