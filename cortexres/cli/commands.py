@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexres.cli.parser import STIMULI
+from cortexres.cli.training import train
 from cortexres.notes import noted_warnings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         "verify": verify,
         "simulate": simulate,
         "record": record,
+        "train": train,
         "compare": compare,
     }
     with warnings.catch_warnings():

@@ -15,6 +15,8 @@ from cortexres import __version__
 
 STIMULI = 40  # how many images are made or taken where nothing is said
 MAX_MS = 1e6
+PRECISIONS = ("float32", "bfloat16", "float16")
+SCHEDULES = ("constant", "cosine", "step_decay")
 TARGETS = ("auto", "cpp_standalone", "cython", "numpy")
 
 
@@ -31,7 +33,8 @@ class Parser(argparse.ArgumentParser):
         if unknown is None:
             return ""
         word = unknown.group(1) or unknown.group(2) or ""
-        near = difflib.get_close_matches(word, self._known_words(), n=3)
+        known = [name for name in self._known_words() if name.startswith("-") == word.startswith("-")]
+        near = difflib.get_close_matches(word, known, n=3)
         return f", did you mean {' or '.join(map(repr, near))}?" if near else ""
 
     def _known_words(self) -> list[str]:
@@ -63,6 +66,9 @@ def build_parser() -> Parser:
     _add_simulate(commands.add_parser("simulate", help="circuit -> brain.nc", allow_abbrev=False))
     _add_record(
         commands.add_parser("record", help="the network derived from a circuit -> network.nc", allow_abbrev=False)
+    )
+    _add_train(
+        commands.add_parser("train", help="a network by name, on images -> weights and history.nc", allow_abbrev=False)
     )
     _add_compare(commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False))
     return parser
@@ -131,6 +137,31 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     _add_seed(parser)
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="NAME|FILE", help="a network of `models/networks`, or a .toml file")
+    parser.add_argument(
+        "--images",
+        default="digits",
+        metavar="digits|FOLDER",
+        help="a folder has train and, to test on, test, each with one subfolder per class; or the classes themselves "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--stimuli", type=positive, metavar="N", help="at most N images to train on (default: all)")
+    parser.add_argument("--size", type=positive, metavar="PIXELS", help="side that images get (default: their own)")
+    parser.add_argument("--epochs", type=positive, default=40, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=positive, default=128, help="default: %(default)s")
+    parser.add_argument("--learning-rate", type=positive_rate, default=0.1, help="default: %(default)s")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="default: %(default)s")
+    parser.add_argument("--augment", action="store_true", help="cut and mirror the images at random")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="go on from here, and keep the state here")
+    parser.add_argument(
+        "--out", type=Path, default=Path("weights.safetensors"), help="history.nc lies beside (default: %(default)s)"
+    )
+    _add_seed(parser)
+
+
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("brain", type=Path, metavar="brain.nc")
     parser.add_argument("network", type=Path, metavar="network.nc")
@@ -196,6 +227,14 @@ def natural_ms(text: str) -> float:
     value = _float(text)
     if not 0.0 <= value < MAX_MS:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a time in ms from 0 and below {MAX_MS:g}")
+    return value
+
+
+def positive_rate(text: str) -> float:
+    """The finite number above 0 that `text` says."""
+    value = _float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
     return value
 
 
