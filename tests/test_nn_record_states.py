@@ -398,7 +398,33 @@ def test_networks_of_ours_are_recorded_along_their_chain() -> None:
     last = torch.as_tensor(whole["response"][:, -1].to_numpy()).view(-1, 3, 8, 8)
     with torch.no_grad():
         assert torch.equal(network.chain().read(last), network.chain().run(x))
-    assert len(stages(crnn.record(Tied(tied(), stages=2), stimuli))) == 2
+
+
+@pytest.mark.parametrize("name", ["resnet20_tied", "preact_resnet20", "dilated_resnet20", "se_resnet20"])
+def test_the_chain_and_the_graph_of_a_network_agree(name: str) -> None:
+    network, stimuli = crnn.create(name, rng=0, blocks=2), images(3)
+    own = check(crnn.record(network, stimuli))
+    found = check(crnn.record(nn.Sequential(network), stimuli))
+    assert len(own) == len(found)
+    for a, b in zip(own, found, strict=True):
+        assert a.sizes == b.sizes
+        for variable in a.data_vars:
+            np.testing.assert_allclose(a[variable], b[variable], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(own[0]["channel"], found[0]["channel"])
+
+
+def test_areas_are_recorded_by_their_names() -> None:
+    network, stimuli = crnn.create("cornet_rt", rng=0), images(2, size=32)
+    tree = crnn.record(network, stimuli, steps=3)
+    assert isinstance(tree, xr.DataTree)
+    assert list(tree.children) == ["V1", "V2", "V4", "IT"]
+    for area in check(tree):
+        assert area.sizes["block"] == 4
+    with torch.no_grad():
+        run = network.trajectory(tensor(stimuli).float(), 3)
+    np.testing.assert_array_equal(tree["V4"]["response"], run["V4"].response.flatten(2))
+    assert set(tree["V4"]["area"].to_numpy()) == {"V4"}
+    np.testing.assert_allclose(tree["IT"]["sum"], tree["IT"]["response"], atol=1e-5)
 
 
 def test_steps_of_networks_of_ours() -> None:

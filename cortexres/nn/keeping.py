@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,8 +72,8 @@ class Keeper:
     ----------
     store : Store
         Where they go.
-    stages : int
-        Number of stages, each a group of the store where there are several.
+    groups : sequence of str
+        Groups of the store in which the stages are.
     count : int
         Number of stimuli.
     reduce : callable, optional
@@ -83,16 +83,13 @@ class Keeper:
     """
 
     def __init__(
-        self, store: Store, *, stages: int, count: int, reduce: Callable[[Tensor], Tensor] | None, units: str
+        self, store: Store, *, groups: Sequence[str], count: int, reduce: Callable[[Tensor], Tensor] | None, units: str
     ) -> None:
         self._store, self._count, self._reduce, self._units = store, count, reduce, units
         self._variables: dict[tuple[int, str], Any] = {}
-        self.shapes: list[tuple[int, ...]] = [()] * stages
-        self.blocks = [0] * stages
-
-    def group(self, stage: int) -> str:
-        """Return the group of the store in which a stage is."""
-        return "/" if len(self.blocks) == 1 else f"/stage_{stage}"
+        self._groups = groups
+        self.shapes: list[tuple[int, ...]] = [()] * len(groups)
+        self.blocks = [0] * len(groups)
 
     def rows(self, start: int, stop: int) -> Keep:
         """Return a function that keeps the states of these stimuli; states of more stimuli are cut."""
@@ -137,7 +134,7 @@ class Keeper:
             if state.values.dtype in (torch.float16, torch.bfloat16):
                 attrs["computed_as"] = str(state.values.dtype).removeprefix("torch.")
             self._variables[key] = self._store.variable(
-                self.group(state.stage),
+                self._groups[state.stage],
                 state.name,
                 sizes,
                 piece={"stimulus": len(values), "block": 1},

@@ -89,7 +89,8 @@ def record(
     Returns
     -------
     Dataset or DataTree
-        A Dataset where all blocks have one shape; otherwise a tree of one Dataset per stage, ``stage_0``, ...
+        A Dataset where all blocks have one shape; otherwise a tree of one Dataset per stage, ``stage_0``, ..., or per
+        area by its name, where the network has areas.
         Besides `response` (the state after the block, after the activation or norm that may follow the sum) and
         `update`, F(x): `carried`, x, for networks that are not `Recordable` alone, and `sum`, x + F(x), in stages
         where it is not the response. Block 0 is the state that enters the first block, or what is carried of it where
@@ -116,11 +117,17 @@ def record(
     first = seen(0)
     source = source_of(network, first, steps=steps, additions=additions, modules=modules)
 
+    groups = _groups(source.stages)
+
     def fill(store: Store) -> None:
-        keeper = Keeper(store, stages=len(source.stages), count=count, reduce=reduce, units=_units(network))
+        keeper = Keeper(store, groups=groups, count=count, reduce=reduce, units=_units(network))
         for start in range(0, count, batch):
             source.run(first if start == 0 else seen(start), keeper.rows(start, min(start + batch, count)))
-        _describe(store, keeper, network, source, stimuli)
+        described = _described(keeper, network, source, stimuli)
+        for group, dataset in zip(groups, described, strict=True):
+            store.describe(group, dataset)
+        if len(groups) > 1:
+            store.describe("/", xr.Dataset(attrs=described[0].attrs))
 
     if path is None:
         memory = InMemory()
@@ -160,8 +167,15 @@ def _time_step(network: object) -> float | None:
     return float(dt_ms) if isinstance(dt_ms, int | float) else None
 
 
-def _describe(store: Store, keeper: Keeper, network: object, source: Source, stimuli: xr.Dataset) -> None:
-    """Give each stage its coordinates, and the whole its provenance."""
+def _groups(stages: Sequence[Stage]) -> list[str]:
+    """Return the names of the groups in which stages are kept; one alone is at the root."""
+    if len(stages) == 1:
+        return ["/"]
+    return [f"/{stage.area or f'stage_{k}'}" for k, stage in enumerate(stages)]
+
+
+def _described(keeper: Keeper, network: object, source: Source, stimuli: xr.Dataset) -> list[xr.Dataset]:
+    """Return the coordinates and attributes of each stage."""
     own = getattr(network, "name", None)
     name = own if isinstance(own, str) else type(network).__name__
     dt_ms = _time_step(network)
@@ -177,14 +191,14 @@ def _describe(store: Store, keeper: Keeper, network: object, source: Source, sti
         ),
     }
     labels: Mapping[str, np.ndarray] = getattr(network, "unit_coords", None) or {}
+    described = []
     for k, stage in enumerate(source.stages):
         coords = _coordinates(stimuli, keeper, k, stage)
         if dt_ms is not None:
             coords["t_ms"] = ("block", coords["block"] * dt_ms, {"units": "ms"})
         coords |= {key: ("unit", np.asarray(values)) for key, values in labels.items()}
-        store.describe(keeper.group(k), xr.Dataset(coords=coords, attrs=attrs))
-    if len(source.stages) > 1:
-        store.describe("/", xr.Dataset(attrs=attrs))
+        described.append(xr.Dataset(coords=coords, attrs=attrs))
+    return described
 
 
 def _coordinates(stimuli: xr.Dataset, keeper: Keeper, k: int, stage: Stage) -> dict[str, Any]:
@@ -200,6 +214,8 @@ def _coordinates(stimuli: xr.Dataset, keeper: Keeper, k: int, stage: Stage) -> d
     if stage.modules:
         coords["module"] = ("block", np.array(["", *stage.modules]))
         coords["kind"] = ("block", np.array([START, *stage.kinds]))
+    if stage.area:
+        coords["area"] = ("unit", np.full(coords["unit"].size, stage.area))
     if stage.layout and len(shape) == len(stage.layout):
         places = np.indices(shape).reshape(len(shape), -1)
         coords |= {dim: ("unit", place) for dim, place in zip(stage.layout, places, strict=True)}

@@ -1,4 +1,4 @@
-"""Where the states of a network come from: its chain of steps, its own trajectory, its graph, or modules by name."""
+"""Where the states of a network come from: its chain of steps, what it returns itself, its graph, or its modules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chained
+from cortexres.nn.states.of_areas import Areal, AreaStates
 from cortexres.nn.states.of_chain import ChainStates
 from cortexres.nn.states.of_graph import GraphStates
 from cortexres.nn.states.of_modules import ModuleStates
@@ -40,9 +41,11 @@ def source_of(
     """
     if additions is None and modules is None:
         if isinstance(network, _Chained):
-            return ChainStates(network, steps)
+            return ChainStates(network, example, steps)
         if isinstance(network, Recordable):
             return Trajectories(network, steps)
+        if isinstance(network, Areal):
+            return AreaStates(network, example, steps)
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"got a {type(network).__name__}, expected a torch module or a network with a trajectory")
     if steps is not None:

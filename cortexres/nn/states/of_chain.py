@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,15 +22,23 @@ class ChainStates:
     ----------
     network : Chained
         Run in evaluation.
+    example : Tensor
+        A batch, to see the shapes of the states.
     steps : int, optional
         Number of steps, where the network has one recurrence.
     """
 
-    def __init__(self, network: Chained, steps: int | None = None) -> None:
-        whole = network.chain()
-        self._network, self._chain = network, _with_steps(whole, steps)
-        self._stages = [[step for step in self._chain.steps if step.stage == k] for k in _stages(whole)]
-        layout = _layout(whole.steps[0])
+    def __init__(self, network: Chained, example: Tensor, steps: int | None = None) -> None:
+        self._network, self._chain = network, _with_steps(network.chain(), steps)
+        with torch.no_grad(), in_evaluation(network), parametrize.cached():
+            states = self._chain.states(example[:1])
+        # Blocks that change the shape begin a stage here, as their sums have its shape; in a chain they stand alone.
+        self._stages: list[list[Step]] = [[]]
+        for step, (before, after) in zip(self._chain.steps, pairwise(states), strict=True):
+            if self._stages[-1] and before.shape != after.shape:
+                self._stages.append([])
+            self._stages[-1].append(step)
+        layout = ("channel", "y", "x") if states[0].ndim == 4 else ()
         self.stages = [
             Stage(tuple(step.name for step in stage), tuple(map(_kind, stage)), layout) for stage in self._stages
         ]
@@ -39,9 +48,9 @@ class ChainStates:
         """Run the chain on a batch and hand over each state as soon as it is there."""
         with torch.no_grad(), in_evaluation(self._network), parametrize.cached():
             state, drive = self._chain.enter(inputs)
+            if not self._chain.steps:
+                Place(0, 0, 1, has_sum=False).start(keep, state)
             for k, stage in enumerate(self._stages):
-                if not stage:
-                    Place(k, 0, 1, has_sum=False).start(keep, state)
                 has_sum = any(step.block.activation is not None for step in stage)
                 for b, step in enumerate(stage, 1):
                     place = Place(k, b, len(stage) + 1, has_sum)
@@ -57,17 +66,12 @@ class ChainStates:
                     place.keep(keep, "response", state)
 
 
-def _stages(chain: Chain) -> list[int]:
-    """Return the stages of a chain, in order."""
-    return list(dict.fromkeys(step.stage for step in chain.steps))
-
-
 def _with_steps(chain: Chain, steps: int | None) -> Chain:
     """Return a chain with that many steps: its first, and where all share one block, more of that one."""
     count = len(chain.steps) if steps is None else steps
     if count < 0:
         raise ArgumentError(f"got steps={count}, expected 0 or more blocks to record")
-    if steps is not None and len(_stages(chain)) != 1:
+    if steps is not None and len({step.stage for step in chain.steps}) != 1:
         raise ArgumentError(f"got steps={steps} for a network of several stages, expected none: its depth is its own")
     more = range(len(chain.steps), count)
     if more and len({id(step.block) for step in chain.steps}) > 1:
@@ -84,7 +88,3 @@ def _with_steps(chain: Chain, steps: int | None) -> Chain:
 def _kind(step: Step) -> str:
     """Return what is carried past a block: the name of its shortcut, as in ``"zero_padding"``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(step.block.shortcut).__name__).lower()
-
-
-def _layout(step: Step) -> tuple[str, ...]:
-    return ("channel", "y", "x") if step.block.state_dims == 3 else ()

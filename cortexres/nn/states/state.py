@@ -38,11 +38,14 @@ class Stage:
         Path and kind of each block, without block 0; empty where they have none.
     layout : tuple of str
         What the dims of a state are.
+    area : str
+        Name of the area whose states they are, where the network has areas.
     """
 
     modules: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
+    area: str = ""
 
 
 class Source(Protocol):
