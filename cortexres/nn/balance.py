@@ -15,7 +15,7 @@ from torch import Tensor
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, normal_
 
-POSITIONS = 16  # side of the maps on which kernels are looked at
+POSITIONS = 16  # side of the maps on which kernels are looked at, where they are not larger
 
 
 class Stability(NamedTuple):
@@ -158,7 +158,8 @@ def at_frequencies(weight: Tensor) -> Tensor:
     if weight.ndim == 2:
         return weight[None]
     rows, columns = weight.shape[2:]
-    padded = torch.nn.functional.pad(weight, (0, POSITIONS - columns, 0, POSITIONS - rows))
+    side = max(POSITIONS, rows, columns)
+    padded = torch.nn.functional.pad(weight, (0, side - columns, 0, side - rows))
     centred = padded.roll((-(rows // 2), -(columns // 2)), dims=(2, 3))
     spectrum: Tensor = torch.fft.fft2(centred)
     return spectrum.flatten(2).permute(2, 0, 1)

@@ -187,14 +187,14 @@ def constrain(layer: M, signs: Tensor, *, mask: Tensor | None = None, name: str 
             f"got signs of shape {tuple(signs.shape)}, expected 1 or -1 for each of the {weight.shape[dim]} "
             f"presynaptic units of {name}"
         )
-    entries = signs.view([-1 if axis == dim else 1 for axis in range(weight.ndim)])
+    entries = signs.to("cpu").view([-1 if axis == dim else 1 for axis in range(weight.ndim)])
     if mask is not None:
         if mask.dtype != torch.bool or mask.shape != weight.shape[: mask.ndim]:
             raise ArgumentError(
                 f"got a mask of {mask.dtype} and shape {tuple(mask.shape)}, expected bool and {tuple(weight.shape[:2])}"
             )
-        entries = entries * mask.view(*mask.shape, *(1,) * (weight.ndim - mask.ndim))
-    law = DaleLaw(entries.to("cpu"), weight.shape).to(weight.device)
+        entries = entries * mask.to("cpu").view(*mask.shape, *(1,) * (weight.ndim - mask.ndim))
+    law = DaleLaw(entries, weight.shape).to(weight.device)
     with torch.no_grad():
         weight.copy_(law(weight))
     parametrize.register_parametrization(layer, name, law, unsafe=True)
