@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortexres.cli.parser import STIMULI
+from cortexres.cli.parser import FOLDER_SIZE, STIMULI
 from cortexres.cli.training import train
 from cortexres.notes import noted_warnings
 
@@ -142,16 +142,58 @@ def _images_for(circuit: Circuit, arguments: argparse.Namespace) -> xr.Dataset |
 
 
 def record(arguments: argparse.Namespace) -> None:
-    """The network derived from a circuit -> network.nc."""
-    from cortexres import bridge, io, nn
-    from cortexres.definitions import load_circuit
+    """The network derived from a circuit, one by name, or a trained one -> network.nc."""
+    from cortexres import io, nn
+    from cortexres.definitions import list_networks
 
     io.check_writable(arguments.out)
+    if arguments.model.endswith(".safetensors"):
+        network, images = _trained_network(arguments)
+    elif arguments.model in {row.name for row in list_networks()}:
+        network, images = _named_network(arguments)
+    else:
+        network, images = _derived_network(arguments)
+    nn.record(network, images, batch_size=arguments.batch_size, path=arguments.out).close()
+    print(arguments.out)
+
+
+def _derived_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]:
+    from cortexres import bridge
+    from cortexres.definitions import load_circuit
+
     circuit = load_circuit(arguments.model)
     images = _images(arguments.images, arguments.stimuli, arguments.seed)
-    network = bridge.residual_network(circuit, dt_ms=arguments.dt, duration_ms=arguments.duration)
-    io.save(nn.record(network, images), arguments.out)
-    print(arguments.out)
+    return bridge.residual_network(circuit, dt_ms=arguments.dt, duration_ms=arguments.duration), images
+
+
+def _named_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]:
+    from cortexres import nn
+    from cortexres.definitions import load_network
+
+    definition = load_network(arguments.model)
+    colour = not definition.flat and definition.channels > 1
+    size = definition.size or None
+    images = _images(arguments.images, arguments.stimuli, arguments.seed, size=size, colour=colour)
+    channels = images["image"][0].size if definition.flat else images.sizes.get("channel", 1)
+    network = nn.create(arguments.model, rng=arguments.seed, device=arguments.device, channels=channels)
+    return _of_one_state(network), images
+
+
+def _trained_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]:
+    from cortexres import nn
+    from cortexres.nn.inputs import channels_of
+
+    network = nn.load_network(arguments.model, device=arguments.device)
+    colour = (channels_of(network) or 1) > 1
+    images = _images(arguments.images, arguments.stimuli, arguments.seed, size=None, colour=colour)
+    return _of_one_state(network), images
+
+
+def _of_one_state(network: object) -> object:
+    """The network, or the chain of blocks beside which it has a memory."""
+    from cortexres.nn.residual_memory import ResidualMemory
+
+    return network.trunk if isinstance(network, ResidualMemory) else network
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -189,8 +231,19 @@ def _compare(arguments: argparse.Namespace, brain: xr.Dataset, network: xr.Datas
     print(f"{summary.text_table(rows)}\n\n{path}")
 
 
-def _images(source: str, count: int | None, seed: int, *, default: int = STIMULI) -> xr.Dataset:
-    """The stimuli that ``--images`` names: digits, patterns, a folder of images, or a stimulus file."""
+def _images(
+    source: str,
+    count: int | None,
+    seed: int,
+    *,
+    default: int = STIMULI,
+    size: int | None = FOLDER_SIZE,
+    colour: bool = False,
+) -> xr.Dataset:
+    """The stimuli that ``--images`` names: digits, patterns, a folder of images, or a stimulus file.
+
+    The images of a folder get `size` pixels, or stay as they are, and are read in grey or in `colour`.
+    """
     from cortexres import io, stimuli
 
     if source == "digits":
@@ -200,7 +253,7 @@ def _images(source: str, count: int | None, seed: int, *, default: int = STIMULI
     if source.endswith(".nc"):
         images: xr.Dataset = io.load(source, kind="stimuli")
         return images.isel(stimulus=slice(count))
-    return stimuli.folder(source, limit=count or default)
+    return stimuli.folder(source, size=(size, size) if size else None, limit=count or default, colour=colour)
 
 
 def _circuit_of(provenance: str) -> Circuit | None:

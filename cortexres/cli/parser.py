@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from cortexres import __version__
 
+FOLDER_SIZE = 16  # pixels that images of a folder get where nothing asks for more
 STIMULI = 40  # how many images are made or taken where nothing is said
 MAX_MS = 1e6
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -65,7 +66,7 @@ def build_parser() -> Parser:
     )
     _add_simulate(commands.add_parser("simulate", help="circuit -> brain.nc", allow_abbrev=False))
     _add_record(
-        commands.add_parser("record", help="the network derived from a circuit -> network.nc", allow_abbrev=False)
+        commands.add_parser("record", help="the network of a circuit, or one by name -> network.nc", allow_abbrev=False)
     )
     _add_train(
         commands.add_parser("train", help="a network by name, on images -> weights and history.nc", allow_abbrev=False)
@@ -129,9 +130,21 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL|FILE", help="a name of `cortexres models`, or a .toml file")
-    parser.add_argument("--dt", type=positive_ms, default=5.0, metavar="MS", help="of a block (default: %(default)s)")
-    parser.add_argument("--duration", type=positive_ms, default=200.0, metavar="MS", help="default: %(default)s")
+    parser.add_argument(
+        "model",
+        metavar="MODEL|FILE",
+        help="a name of `cortexres models`, the .toml file of a circuit, or weights that `cortexres train` wrote",
+    )
+    parser.add_argument(
+        "--dt", type=positive_ms, default=5.0, metavar="MS", help="of a block, for a circuit (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--duration", type=positive_ms, default=200.0, metavar="MS", help="for a circuit (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=64, help="images in memory at a time (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="of a network by name: cpu, cuda (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("network.nc"), help="default: %(default)s")
     _add_images(parser)
     _add_seed(parser)

@@ -75,12 +75,17 @@ def _maps(stimuli: xr.Dataset) -> np.ndarray:
     return image.transpose("stimulus", "channel", "y", "x").to_numpy()
 
 
+def channels_of(network: nn.Module) -> int | None:
+    """Return the number of channels that the first convolution of a network takes; None where it has none."""
+    return next((layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+
+
 def _check_channels(network: nn.Module, channels: int) -> None:
-    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    if first is not None and first.in_channels != channels:
+    expected = channels_of(network)
+    if expected is not None and expected != channels:
         what = "grey images (1 channel)" if channels == 1 else f"images of {channels} channels"
         raise ArgumentError(
-            f"got {what} for a network whose first convolution takes {first.in_channels} channels; give stimuli with "
-            "the dims (stimulus, channel, y, x), or say with inputs= how the images become its input, such as "
-            f"inputs=lambda batch: nn.inputs_of(None, batch).expand(-1, {first.in_channels}, -1, -1)"
+            f"got {what} for a network whose first convolution takes {expected} channels; give stimuli with the dims "
+            "(stimulus, channel, y, x), or say with inputs= how the images become its input, such as "
+            f"inputs=lambda batch: nn.inputs_of(None, batch).expand(-1, {expected}, -1, -1)"
         )
