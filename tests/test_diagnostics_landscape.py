@@ -110,6 +110,16 @@ def test_filter_of_zeros_does_not_move() -> None:
     assert found["length"].item() == pytest.approx(network.weight[1].norm().item(), rel=1e-12)
 
 
+def test_filter_that_a_direction_leaves_out_does_not_move() -> None:
+    network, labels = regression()
+    along = torch.zeros(2, 3, dtype=torch.float64)
+    along[1] = torch.tensor([1.0, -2.0, 0.5])
+    options = {"loss": mean_square, "dims": 1, "points": 3}
+    found = loss_landscape(network, INPUTS, labels, directions=[{"weight": along}], **options)
+    assert found["length"].item() == pytest.approx(network.weight[1].norm().item(), rel=1e-12)
+    assert np.isfinite(found["loss"]).all()
+
+
 def test_norms_per_step_do_not_move() -> None:
     """Their parameters are stacked over steps, two dims as a weight has."""
     network = Whole(Recurrent(Block(Dense(3, norm=Norm("batch", steps=2), rng=0)), steps=2, readout="last")).double()

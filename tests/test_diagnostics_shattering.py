@@ -165,6 +165,9 @@ def test_maps_are_as_one_backward_pass_per_input() -> None:
 def test_held_statistics_are_those_of_the_batch(norm: Norm) -> None:
     """Running statistics set to those that the batch has make evaluation the same function."""
     block = Block(Dense(4, norm=norm, activation=torch.relu, rng=0, dtype=torch.float64))
+    with torch.no_grad():
+        for parameter in block.transform.norms.parameters():  # another scale and shift at each step
+            parameter.copy_(torch.as_tensor(RNG.normal(1.0, 0.5, size=parameter.shape)))
     network = Whole(Recurrent(block, steps=norm.steps, injection="first", readout="last"))
     inputs = torch.as_tensor(RNG.normal(size=(8, 4)))
     found = gradient_correlation(network, inputs, outputs=[2])
