@@ -64,7 +64,13 @@ def demo(arguments: argparse.Namespace) -> None:
 
 
 def models(_: argparse.Namespace) -> None:
-    """Every circuit: name, title, source, variants, and what it must reproduce."""
+    """Every circuit: name, title, source, variants, and what it must reproduce; then every network with its size."""
+    _list_circuits()
+    print()
+    _list_networks()
+
+
+def _list_circuits() -> None:
     from cortexres.definitions import list_models, load_verification
     from cortexres.verify.table import target_lines
 
@@ -74,6 +80,19 @@ def models(_: argparse.Namespace) -> None:
         variants = [f"variants: {', '.join(model.variants)}"] if model.variants else []
         lines = [model.title, model.source, str(model.path), *variants, count]
         print("\n  ".join([model.name, *lines, *(f"  {line}" for line in target_lines(targets))]))
+
+
+def _list_networks() -> None:
+    """Each family's title, source and file, then its networks: parameters, and what was published of them."""
+    from cortexres.definitions import list_models, list_networks
+
+    networks = list_networks()
+    for family in list_models("networks"):
+        print("\n  ".join([f"{family.name} (networks)", family.title, family.source, str(family.path)]))
+        for row in (network for network in networks if network.path == family.path):
+            known = row.published
+            error = "" if known.error_percent is None else f", published error {known.error_percent:g} % ({known.data})"
+            print(f"    {row.name}: {row.parameters:,} parameters{error}")
 
 
 def verify(arguments: argparse.Namespace) -> int:

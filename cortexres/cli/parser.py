@@ -60,7 +60,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"cortexres {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _add_demo(commands.add_parser("demo", help="the whole story on real images, in minutes", allow_abbrev=False))
-    commands.add_parser("models", help="what circuits there are, and where each comes from", allow_abbrev=False)
+    commands.add_parser("models", help="what circuits and networks there are, and from where", allow_abbrev=False)
     _add_verify(
         commands.add_parser("verify", help="rerun a circuit's targets: measured beside published", allow_abbrev=False)
     )

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cortexres.definitions.names import did_you_mean
-from cortexres.definitions.network_parts import ACTIVATIONS, ORDERS, TRANSITIONS, Part, part
+from cortexres.definitions.network_parts import (
+    ACTIVATIONS,
+    FLAT_TRANSFORMS,
+    ORDERS,
+    PARTS,
+    SAME_SHAPE_TRANSFORMS,
+    TRANSITIONS,
+    Option,
+    Part,
+    part,
+)
 from cortexres.errors import DefinitionError
 
 _LARGEST = 1_000_000  # of any size; a file from a stranger shall not fill the memory
@@ -130,6 +141,9 @@ def _faults(network: Network) -> Iterator[str]:
     for name, known in (("transition", TRANSITIONS), ("order", ORDERS), ("activation", ACTIVATIONS)):
         if getattr(network, name) not in known:
             yield f"{name} is {getattr(network, name)!r}{did_you_mean(getattr(network, name), known)}"
+    for name in PARTS:
+        for option, value in getattr(network, name).options.items():
+            yield from _bad_option(f"{name}.{option}", value)
     if not network.flat and network.size < 1:
         yield "size is 0, expected the side of the images in pixels"
     if network.architecture.kind == "staged":
@@ -138,11 +152,22 @@ def _faults(network: Network) -> Iterator[str]:
 
 def _staged_faults(network: Network) -> Iterator[str]:
     """Yield what is wrong with stages of blocks."""
-    flat_transforms = ("dense",)
-    if network.flat != (network.transform.kind in flat_transforms):
-        yield f"transform {network.transform.kind!r} does not fit the stem {network.stem.kind!r}"
-    if network.flat and (set(network.strides) != {1} or network.order != "post" or network.memory):
-        yield "a flat network has strides of 1, the order 'post' and no memory"
+    kind, stem = network.transform.kind, network.stem.kind
+    if kind not in FLAT_TRANSFORMS if network.flat else kind == "dense":
+        yield f"transform {kind!r} does not fit the stem {stem!r}"
+    if network.flat and network.memory:
+        yield "a flat network has no memory: its states have no positions to take the mean over"
+    sizes = {*network.widths, network.stem.options.get("width")}
+    if kind in SAME_SHAPE_TRANSFORMS and (len(sizes) > 1 or set(network.strides) != {1}):
+        yield f"transform {kind!r} keeps the shape, expected strides of 1 and widths that are all that of the stem"
+
+
+def _bad_option(name: str, value: Option) -> Iterator[str]:
+    """Yield a fault where an option is no size or no number; its own range is checked where it is used."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{name} is {value}, expected a finite number"
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield from _outside(name, value, 1)
 
 
 def _outside(name: str, value: int, lowest: int) -> Iterator[str]:

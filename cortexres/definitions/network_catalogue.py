@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cortexres.definitions.catalogue import list_models, read_definition, split_variant
 from cortexres.definitions.names import did_you_mean
-from cortexres.definitions.network import Network
+from cortexres.definitions.network import Network, Published
 from cortexres.definitions.parse_network import network_from_toml, network_names
 from cortexres.errors import DefinitionError
 
@@ -20,6 +20,7 @@ class NetworkInfo(NamedTuple):
     title: str
     source: str
     parameters: int
+    published: Published
     path: Path
 
 
@@ -37,7 +38,8 @@ def list_networks(pattern: str | None = None) -> list[NetworkInfo]:
         for name in network_names(text, where=str(family.path)):
             if pattern is None or fnmatchcase(name, pattern):
                 network = network_from_toml(text, where=str(family.path), variant=name)
-                rows.append(NetworkInfo(name, network.title, network.source, network.parameters, family.path))
+                row = (name, network.title, network.source, network.parameters, network.published, family.path)
+                rows.append(NetworkInfo(*row))
     return rows
 
 

@@ -27,7 +27,11 @@ class Part:
 Kinds = Mapping[str, Mapping[str, Option]]
 
 #: How the parts are put together: stages of blocks, or areas with states of their own.
-ARCHITECTURES: Kinds = {"staged": {}}
+ARCHITECTURES: Kinds = {
+    "staged": {},
+    "cornet_rt": {"steps": 5, "retina": "small", "unrolling": "biological"},
+    "cornet_s": {"expansion": 4, "retina": "small"},
+}
 
 #: From the inputs to the first state.
 STEMS: Kinds = {
@@ -44,8 +48,12 @@ TRANSFORMS: Kinds = {
     "multi_residual": {"branches": 2},
     "squeeze_excitation": {"reduction": 16},
     "dilated": {},
-    "inception": {"share": 8},  # of the width that a branch has
+    "inception": {"share": 8},  # a branch has this part of the width
+    "excitatory_inhibitory": {"inhibitory": 0.2},  # share of the units or channels
 }
+
+#: Those that take flat states, and those that keep the shape of a state.
+FLAT_TRANSFORMS = SAME_SHAPE_TRANSFORMS = ("dense", "excitatory_inhibitory")
 
 #: What a block carries of its state, and how much of F it adds, where the shape stays.
 SHORTCUTS: Kinds = {

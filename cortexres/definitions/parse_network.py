@@ -47,7 +47,10 @@ def network_from_toml(text: str, *, where: str = "the definition", variant: str 
         raise DefinitionError(f"{where} has no variant {variant!r}{did_you_mean(variant, known)}")
     own = faults.table(known[variant], f"variants.{variant}") if variant else {}
     faults += [f"key {key!r} is missing" for key in ("title", "source") if key not in table]
-    fields = _fields({**table, **own, "published": _merged(table, own, faults)}, faults)
+    shared, numbers = (faults.table(place.get("published", {}), "published") for place in (table, own))
+    fields = _fields({**table, **own, "published": {**shared, **numbers}}, faults)
+    if variant and not numbers:  # its family says where numbers are from, but has none of it
+        del fields["published"]
     if faults:
         raise DefinitionError(f"{where} cannot be used: " + "; ".join(faults))
     fields = _per_stage(fields, len(fields.get("widths", Network.widths)))
@@ -85,13 +88,6 @@ def network_with(network: Network, values: Mapping[str, object]) -> Network:
         raise DefinitionError(f"network {network.name!r} cannot be varied: " + "; ".join(faults))
     fields = _per_stage(fields, len(network.widths))
     return dataclasses.replace(network, parameters=0, published=Published(), **fields)
-
-
-def _merged(table: Mapping[str, Any], own: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
-    """Return what was published of a variant: its numbers beside the source that its family shares."""
-    shared = faults.table(table.get("published", {}), "published")
-    numbers = faults.table(own.get("published", {}), "published")
-    return {**shared, **numbers} if numbers else {}
 
 
 def _fields(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:

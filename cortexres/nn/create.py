@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from cortexres.definitions import Network, load_network, network_with
 from cortexres.nn import parts
+from cortexres.nn.area_networks import CornetRT, CornetS
 from cortexres.nn.initial import Rng
 from cortexres.nn.parts import Making, Shape
 from cortexres.nn.recurrent import Recurrent
 from cortexres.nn.residual_memory import ResidualMemory
 from cortexres.nn.staged import Stage, StagedNetwork
 
-Created = StagedNetwork | ResidualMemory
+Created = StagedNetwork | ResidualMemory | CornetRT | CornetS
 
 
 def create(
@@ -90,4 +92,26 @@ def _stage(making: Making, shape: Shape, blocks: int) -> Stage:
     return Stage(transition, Recurrent(own, injection="first", readout="last"))
 
 
-_ARCHITECTURES: Mapping[str, Callable[[Making], Created]] = {"staged": _staged}
+def _cornet_rt(making: Making) -> CornetRT:
+    network = making.network
+    return CornetRT(size=network.size, **_areas(making))
+
+
+def _cornet_s(making: Making) -> CornetS:
+    return CornetS(recurrences=making.network.blocks[1:], **_areas(making))
+
+
+def _areas(making: Making) -> dict[str, Any]:
+    """Return what both networks of areas take."""
+    network, norm = making.network, making.norm()
+    options: dict[str, Any] = {**network.architecture.options, **making.place}
+    if norm is not None:
+        options["norm"] = norm
+    return {"n_classes": network.classes, "in_channels": network.channels, "channels": network.widths, **options}
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Making], Created]] = {
+    "staged": _staged,
+    "cornet_rt": _cornet_rt,
+    "cornet_s": _cornet_s,
+}

@@ -17,6 +17,8 @@ from cortexres.nn.block import Block
 from cortexres.nn.heads import PooledHead
 from cortexres.nn.norms import Norm
 from cortexres.nn.stems import ConvolutionalStem, LinearStem
+from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
+from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,25 @@ def _options(making: Making) -> dict[str, Any]:
 
 
 def _dense(making: Making, shape: Shape) -> nn.Module:
-    norm = making.norm(shape.steps)
+    norm, options = making.norm(shape.steps), _options(making)
+    common = {"norm": norm, "activation": making.activation, "layers": options["layers"], **making.place}
+    if making.network.order == "pre":
+        return PreactivatedDense(shape.after, **common)
     return transforms.Dense(
-        shape.after, norm=norm, bias=norm is None, activation=making.activation, **_options(making), **making.place
+        shape.after, bias=norm is None, final_activation=options["final_activation"], **common
+    )
+
+
+def _excitatory_inhibitory(making: Making, shape: Shape) -> nn.Module:
+    options = _options(making)
+    inhibitory = round(options["inhibitory"] * shape.after)
+    return ExcitatoryInhibitory(
+        shape.after - inhibitory,
+        inhibitory,
+        kernel_size=None if making.network.flat else 3,
+        activation=making.activation,
+        norm=making.norm(shape.steps),
+        **making.place,
     )
 
 
@@ -236,6 +254,7 @@ _TRANSFORMS: Mapping[str, _Maker] = {
     "squeeze_excitation": _squeeze_excitation,
     "dilated": _dilated,
     "inception": _inception,
+    "excitatory_inhibitory": _excitatory_inhibitory,
 }
 
 # of blocks that keep the shape, and of those that change it

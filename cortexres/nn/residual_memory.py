@@ -57,9 +57,10 @@ class ResidualMemory(nn.Module):
         if hidden_size < 1 or classes < 1:
             raise ArgumentError(f"got hidden_size={hidden_size} and classes={classes}, expected 1 or more of both")
         self.trunk = trunk
-        # made without memory first, since its constructor would draw from the global state
-        memory = nn.LSTM(max(trunk.widths), hidden_size, device="meta", dtype=dtype)
-        self.memory = memory.to_empty(device=device or "cpu")
+        # a cell, stepped here: torch.compile does not go into torch.nn.LSTM
+        self.memory: nn.LSTMCell = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.LSTMCell, max(trunk.widths), hidden_size, device=device or "cpu", dtype=dtype
+        )
         self.readout = empty_linear(hidden_size, classes, bias=False, device=device, dtype=dtype)
         self._start_memory(rng)
 
@@ -86,26 +87,28 @@ class ResidualMemory(nn.Module):
 
     def _start_memory(self, rng: Rng) -> None:
         draw, units = stream(rng), self.memory.hidden_size
-        kaiming_(self.memory.weight_ih_l0, draw, gain=1.0)
-        kaiming_(self.memory.weight_hh_l0, draw, gain=1.0)
-        zero_(self.memory.bias_hh_l0)
-        zero_(self.memory.bias_ih_l0)
-        with torch.no_grad():
-            self.memory.bias_ih_l0[units : 2 * units] = 1.0  # the gates are stacked: input, forget, cell, output
+        for name, parameter in self.memory.named_parameters():
+            if name.startswith("weight"):
+                kaiming_(parameter, draw, gain=1.0)
+            else:
+                zero_(parameter)
+        with torch.no_grad():  # the gates are stacked: input, forget, cell, output
+            self.memory.get_parameter("bias_ih")[units : 2 * units] = 1.0
         fill_(self.readout, draw, gain=1.0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (batch, class)."""
         states = self.trunk.states(images)
-        read = self.memory(self._written(states[1:]))[1][0][0]
-        logits: Tensor = self.trunk.head(states[-1]) + self.readout(read)
-        return logits
+        memory = None
+        for state in states[1:]:
+            memory = self.memory(self._written(state), memory)
+        logits: Tensor = self.trunk.head(states[-1])
+        return logits if memory is None else logits + self.readout(memory[0])
 
-    def _written(self, states: list[Tensor]) -> Tensor:
-        """Return what the LSTM sees, (block, batch, channel)."""
-        width = self.memory.input_size
-        means = [pooled(state) for state in states]
-        return torch.stack([functional.pad(mean, (0, width - mean.shape[1])) for mean in means])
+    def _written(self, state: Tensor) -> Tensor:
+        """Return what the LSTM sees of a block's output, (batch, channel)."""
+        mean = pooled(state)
+        return functional.pad(mean, (0, self.memory.input_size - mean.shape[1]))
 
     def chain(self) -> NoReturn:
         """Raise: a chain is read from its last state alone.

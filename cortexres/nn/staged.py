@@ -156,7 +156,7 @@ class StagedNetwork(nn.Module):
             If there is not one number of steps per stage, or a stage cannot run that long.
         """
         if steps is not None and len(steps) != len(self.stages):
-            raise ArgumentError(f"got {len(steps)} numbers of steps, expected one for each of {len(self.stages)} stages")
+            raise ArgumentError(f"got {len(steps)} numbers of steps, expected {len(self.stages)}: one for each stage")
         state = self.stem(inputs)
         for k, stage in enumerate(self.stages):
             state = stage(state, steps=None if steps is None else steps[k])
