@@ -439,3 +439,25 @@ def test_on_cuda_it_computes_the_same_and_keeps_the_law(kernel_size: int | None)
 def test_laws_are_found() -> None:
     assert isinstance(law_of(layers()["linear"]), DaleLaw)
     assert parametrize.is_parametrized(layers()["linear"], "weight")
+
+
+def test_untied_copies_of_a_parametrized_layer_keep_weights_of_their_own() -> None:
+    """Torch's cache tells layers apart by a class that copies share; an untied network does without it."""
+    dense = nn.Dense(4, rng=0, dtype=torch.float64)
+    torch.nn.utils.parametrizations.weight_norm(dense.layers[0])
+    untied = nn.Recurrent(nn.Block(dense), steps=3).to_untied()
+    with torch.no_grad():
+        for k, block in enumerate(untied.blocks):
+            block.transform.layers[0].parametrizations.weight.original0.mul_(k + 1)
+    x = torch.ones(2, 4, dtype=torch.float64)
+    expected = torch.zeros_like(x)
+    for block in untied.blocks:
+        expected = block(expected, x)
+    assert torch.equal(untied(x)[1], expected)
+
+
+def test_filling_a_constrained_weight_is_refused() -> None:
+    dense = nn.Dense(4, rng=0)
+    constrain(dense.layers[0], signs_of(3, 1))
+    with pytest.raises(ArgumentError, match="got a layer with a parametrized weight, expected a plain one"):
+        dense.reset_parameters(0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cortexres.nn.block import Block
+from cortexres.nn.constrained import computed_once
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,17 @@ class Chain:
         """Return the state before the first step and after each; their shapes may differ between stages."""
         state, drive = self.enter(inputs)
         states = [state]
-        for step in self.steps:
-            states.append(step(states[-1], drive))
+        with computed_once(self.tied):
+            for step in self.steps:
+                states.append(step(states[-1], drive))
         return states
 
     def run(self, inputs: Tensor) -> Tensor:
         """Return the logits, (batch, class)."""
         state, drive = self.enter(inputs)
-        for step in self.steps:
-            state = step(state, drive)
+        with computed_once(self.tied):
+            for step in self.steps:
+                state = step(state, drive)
         return self.read(state)
 
 

@@ -9,6 +9,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from cortexres.errors import ArgumentError
 
 Rng = int | np.random.Generator | None
 L = TypeVar("L", bound=nn.Module)
@@ -60,7 +63,15 @@ def zero_(parameter: Tensor | None) -> None:
 
 
 def fill_(layer: nn.Linear | nn.Conv2d, rng: Rng = None, *, gain: float = math.sqrt(2.0)) -> None:
-    """Draw the weights of a layer anew, with standard deviation ``gain / sqrt(fan_in)``, and set its bias to 0."""
+    """Draw the weights of a layer anew, with standard deviation ``gain / sqrt(fan_in)``, and set its bias to 0.
+
+    Raises
+    ------
+    ArgumentError
+        If the weight is computed from others, so that filling it would change nothing.
+    """
+    if parametrize.is_parametrized(layer, "weight"):
+        raise ArgumentError("got a layer with a parametrized weight, expected a plain one: assign layer.weight instead")
     kaiming_(layer.weight, rng, gain=gain)
     zero_(layer.bias)
 

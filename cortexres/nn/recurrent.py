@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Step
+from cortexres.nn.constrained import computed_once
 from cortexres.nn.untie import alone, together
 
 Injection = Literal["every", "first"]
@@ -119,7 +119,7 @@ class Recurrent(nn.Module):
         """
         count = self._count(x, steps)
         state, read = self._start(x, h_0), []
-        with parametrize.cached():  # constrained weights are computed once, not at each step
+        with computed_once(self.tied):
             for step in range(count):
                 block, index = self.at(step)
                 state = self._noisy(block(state, self._drive(x, step), index))
@@ -137,7 +137,7 @@ class Recurrent(nn.Module):
         """Return every state of a run, with what each step carried and added; arguments and errors as in `forward`."""
         state = self._start(x, h_0)
         rows = [(state, state, torch.zeros_like(state))]
-        with parametrize.cached():
+        with computed_once(self.tied):
             for step in range(self._count(x, steps)):
                 block, index = self.at(step)
                 carried, update = block.parts(state, self._drive(x, step), index)
