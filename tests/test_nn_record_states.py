@@ -163,6 +163,18 @@ def test_a_state_that_enters_through_a_projection_of_its_shape() -> None:
     assert blocks["kind"].to_numpy().tolist() == ["start", "projection"]
 
 
+def test_stages_that_start_from_the_sum_of_another() -> None:
+    def split(x: Tensor, f: nn.Module, g: nn.Module) -> Tensor:
+        x = x + f(relu(x))
+        side = x + g(relu(x))  # the second use of x
+        return f(x) + g(relu(x)) * side.mean()
+
+    model, stimuli = randomised(Stem(Body(split))), images(3)
+    first, second = check(crnn.record(model, stimuli))
+    np.testing.assert_array_equal(second["response"][:, 0], first["response"][:, 1])
+    assert first["kind"].to_numpy().tolist() == ["start", "identity", "identity"]
+
+
 class Flattened(nn.Module):
     """One state that is maps for every other block and tokens for the rest, as in Swin."""
 

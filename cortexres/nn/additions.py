@@ -270,9 +270,8 @@ def _with_responses(graph: Graph, found: list[Addition]) -> list[Addition]:
     What a later block carries decides; where none does (the last block), it is as in the block before, and in a model
     of one block an activation belongs to it.
     """
-    nodes = {node.name: node for node in graph.nodes}
     carried = {one.source for one in found if one.kind == "identity"}
-    chains = [_followers(graph, nodes[one.total]) for one in found]
+    chains = [_followers(graph, graph.named[one.total]) for one in found]
     known = [_operations_up_to(graph, chain, carried) for chain in chains]
     return [
         replace(one, response=chain[_length(graph, chain, _nearest(known, k))].name)

@@ -42,6 +42,7 @@ class Graph:
     def __init__(self, module: fx.GraphModule, how: Literal["torch.export", "torch.fx"]) -> None:
         self.module, self.how = module, how
         self.nodes: tuple[fx.Node, ...] = tuple(module.graph.nodes)
+        self.named = {node.name: node for node in self.nodes}
         self.position = {node: k for k, node in enumerate(self.nodes)}
         self._operations = {node: self._operation(node) for node in self.nodes}
         self.dependent = self._reached(node for node in self.nodes if node.op == "placeholder")

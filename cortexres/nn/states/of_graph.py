@@ -37,17 +37,22 @@ class GraphStates:
         self.facts = facts_of(model) | {"followed_by": self._graph.how, "additions": [one.name for one in found]}
         self._sums: dict[str, tuple[Place, Addition]] = {}
         self._responses: dict[str, Place] = {}
-        self._starts: dict[str, list[Place]] = {}
-        shapes = {node.name: (self._graph.shape(node) or ())[1:] for node in self._graph.nodes}
+        self._carried_first: dict[str, Place] = {}  # by sum
+        self._entering: dict[str, list[Place]] = {}  # by what F reads
         for k, stage in enumerate(stages):
-            has_sum = any(one.response != one.total for one in stage)
-            for b, one in enumerate(stage, 1):
-                place = Place(k, b, len(stage) + 1, has_sum)
+            places = [
+                Place(k, b, len(stage) + 1, any(one.response != one.total for one in stage))
+                for b in range(len(stage) + 1)
+            ]
+            for place, one in zip(places[1:], stage, strict=True):
                 self._sums[one.total], self._responses[one.response] = (place, one), place
             # What enters a stage is what F reads there; where that has another shape, what is carried of it.
             first = stage[0]
-            entered = first.source if first.kind == "projection" and shapes[first.source] == first.shape else ""
-            self._starts.setdefault(entered or first.total, []).append(Place(k, 0, len(stage) + 1, has_sum))
+            shape = self._graph.shape(self._graph.named[first.source]) or ()
+            if first.kind == "projection" and shape[1:] == first.shape:
+                self._entering.setdefault(first.source, []).append(places[0])
+            else:
+                self._carried_first[first.total] = places[0]
 
     def run(self, inputs: Tensor, keep: Keep) -> None:
         """Run the graph on a batch and hand over each state as soon as it is there."""
@@ -55,20 +60,17 @@ class GraphStates:
         def before(node: fx.Node, values: Mapping[fx.Node, Any]) -> None:
             if node.name in self._sums:
                 place, addition = self._sums[node.name]
-                terms = {other.name: values[other] for other in node.all_input_nodes}
-                for start in self._starts.get(node.name, ()):
-                    start.start(keep, terms[addition.carried])
-                place.keep(keep, "carried", terms[addition.carried])
-                place.keep(keep, "update", terms[addition.update])
+                carried, update = (values[self._graph.named[name]] for name in (addition.carried, addition.update))
+                if node.name in self._carried_first:
+                    self._carried_first[node.name].start(keep, carried)
+                place.keep(keep, "carried", carried)
+                place.keep(keep, "update", update)
 
         def after(node: fx.Node, value: Any) -> None:
-            if node.name in self._sums:
-                place, _ = self._sums[node.name]
-                if place.has_sum:
-                    place.keep(keep, "sum", value)
-            else:
-                for start in self._starts.get(node.name, ()):
-                    start.start(keep, value)
+            for start in self._entering.get(node.name, ()):
+                start.start(keep, value)
+            if node.name in self._sums and self._sums[node.name][0].has_sum:
+                self._sums[node.name][0].keep(keep, "sum", value)
             if node.name in self._responses:
                 self._responses[node.name].keep(keep, "response", value)
 
@@ -89,10 +91,9 @@ def _in_stages(graph: Graph, found: Additions) -> list[list[Addition]]:
 
 def _follows(graph: Graph, one: Addition, last: Addition) -> bool:
     """Return whether an addition carries on the state that the last one left, in the same shape or in a view of it."""
-    nodes = {node.name: node for node in graph.nodes}
     if one.shape == last.shape:
-        return nodes[last.total] in graph.ancestors(nodes[one.carried])
-    node = nodes[one.carried]
+        return graph.named[last.total] in graph.ancestors(graph.named[one.carried])
+    node = graph.named[one.carried]
     while graph.operation(node) in VIEWS and len(graph.arguments(node)) == 1 and node.name != last.response:
         node = graph.arguments(node)[0]
     return node.name == last.response
