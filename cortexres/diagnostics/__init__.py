@@ -4,19 +4,31 @@ Each diagnostic is one call with a network that has a chain (or a `Chain`), inpu
 both, and returns a Dataset.
 """
 
+from cortexres.diagnostics.curvature import hessian_spectrum
 from cortexres.diagnostics.estimation import estimation_error
+from cortexres.diagnostics.fixed_points import fixed_points
+from cortexres.diagnostics.jacobian import jacobian_spectra
+from cortexres.diagnostics.landscape import loss_landscape
 from cortexres.diagnostics.lesions import lesion, lesion_random
+from cortexres.diagnostics.lyapunov import lyapunov_exponents
 from cortexres.diagnostics.norms import residual_norms
 from cortexres.diagnostics.paths import path_counts, path_spectrum
 from cortexres.diagnostics.readouts import early_readout
 from cortexres.diagnostics.refinement import refinement_cosine
 from cortexres.diagnostics.reordering import reorder
+from cortexres.diagnostics.shattering import gradient_correlation
 
 __all__ = [
     "early_readout",
     "estimation_error",
+    "fixed_points",
+    "gradient_correlation",
+    "hessian_spectrum",
+    "jacobian_spectra",
     "lesion",
     "lesion_random",
+    "loss_landscape",
+    "lyapunov_exponents",
     "path_counts",
     "path_spectrum",
     "refinement_cosine",
