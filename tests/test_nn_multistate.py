@@ -99,6 +99,12 @@ def test_so_are_its_movies_its_noise_and_its_later_steps() -> None:
         assert torch.equal(*outputs)
 
 
+def test_so_is_a_first_input_added_to_a_given_state() -> None:
+    one, many = Recurrent(dense_block(), steps=STEPS, injection="first"), one_state(dense_block(), injection="first")
+    x, state = drawn(BATCH, 6), drawn(BATCH, 6, seed=1)
+    assert torch.equal(many(x, {"h": state})[0], one(x, state)[0])
+
+
 def test_a_tied_chain_of_blocks_is_a_plain_loop() -> None:
     block = Block(Convolutional(3, order="pre", rng=1, dtype=DOUBLE))
     area, connections = Area("h", 3, 5), [Connection("x", "h"), Connection("h", "h", block)]

@@ -125,6 +125,16 @@ def test_a_drive_inside_f_can_be_told_from_the_past() -> None:
     assert torch.equal(kept.carried[:, 2], kept.response[:, 1] + evoked)  # a shortcut is carried as ever
 
 
+def test_the_past_is_told_from_the_drive_with_the_norm_of_its_step() -> None:
+    block = Block(Dense(6, norm=Norm("layer", steps=STEPS), rng=1, dtype=DOUBLE), NoShortcut())
+    with torch.no_grad():
+        block.transform.norms[0].weight.copy_(drawn(STEPS, 6))
+    run = one_state(block).trajectory(drawn(BATCH, 6), split="alone")["h"]
+    for step in range(STEPS):
+        evoked = block.transform(torch.zeros(BATCH, 6, dtype=DOUBLE), drawn(BATCH, 6), step)
+        assert torch.equal(run.carried[:, step + 1], evoked)
+
+
 def test_delays_in_ms_write_a_hierarchy_down_in_the_units_of_circuits() -> None:
     """Areas of rate units: 1 ms within an area, 4 ms between them, in steps of 0.5 ms."""
     dt, tau = 0.5, 10.0
@@ -201,6 +211,15 @@ def test_every_parameter_has_a_gradient_and_nothing_is_kept() -> None:
     assert torch.equal(network(x)[0], first)
 
 
+def test_weights_are_drawn_anew_from_a_seed() -> None:
+    first, second = hierarchy(), hierarchy()
+    before = first(images())[0]
+    for network, seed in ((first, 3), (second, 3)):
+        network.reset_parameters(seed)
+    assert not torch.equal(first(images())[0], before)
+    assert torch.equal(first(images())[0], second(images())[0])
+
+
 def test_compiles_to_one_graph_and_exports() -> None:
     network, x = normed().eval(), images().float()
     expected, last = network(x)
@@ -215,6 +234,7 @@ def test_runs_in_mixed_precision_and_without_a_device() -> None:
     network, x = normed(), images().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network(x)[0].isfinite().all()
+        assert network.trajectory(x)["V2"].response.isfinite().all()
     shapes = normed(device="meta")
     shapes.to("meta")
     assert shapes(x.to("meta"))[0].shape == (BATCH, *V2.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
-from typing import Literal, NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +14,15 @@ from torch.nn.utils import parametrize
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import KINDS, Area, Connection, Unrolling, Wire, wires_of
 from cortexres.nn.areas.fitting import check_fits
+from cortexres.nn.areas.frames import count_steps, frame_of
 from cortexres.nn.areas.history import History, States, history_of, states_of
+from cortexres.nn.areas.parts import Parts, Split, split_alone
 from cortexres.nn.areas.readout import Readout, check_readout, check_seen, read_rows
 from cortexres.nn.areas.unrolling import order_of, reached
 from cortexres.nn.block import Block
+from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.recurrent import Injection, Trajectory
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.transform import Transform
-
-
-class Parts(NamedTuple):
-    """What an area was given in a step, what its lateral recurrence added, and the state that came of it."""
-
-    carried: Tensor
-    update: Tensor | None
-    state: Tensor
 
 
 class MultiState(nn.Module):
@@ -114,6 +108,10 @@ class MultiState(nn.Module):
             )
         cast("nn.ModuleDict", self.connections[wire.kind])[wire.name] = operator
 
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw the weights of all operators anew, kind by kind; norms start where they do."""
+        reset_children(self.connections, rng)
+
     def operator(self, wire: Wire) -> nn.Module:
         """Return the operator of a connection, one of `wires`."""
         return cast("nn.ModuleDict", self.connections[wire.kind])[wire.name]
@@ -148,7 +146,7 @@ class MultiState(nn.Module):
             If the input or a state has another shape, `h_0` names what is no state, `steps` is out of range, the
             readout step is not reached, or the output would be the same for all inputs.
         """
-        count = self._count(x, steps)
+        count = count_steps(x, self.input_area, self.injection, self.steps, steps)
         if h_0 is None and count != self.steps:
             self._check_seen(count)
         history, rows, read = self._start(x, h_0, first_step), read_rows(self.readout, count), []
@@ -168,7 +166,7 @@ class MultiState(nn.Module):
         *,
         steps: int | None = None,
         first_step: int = 0,
-        split: Literal["parts", "alone"] = "parts",
+        split: Split = "parts",
     ) -> dict[str, Trajectory]:
         """Return every state of a run by area, each (batch, steps + 1, ...).
 
@@ -193,11 +191,12 @@ class MultiState(nn.Module):
         """
         if split not in ("parts", "alone"):
             raise ArgumentError(f"got split={split!r}, expected 'parts' or 'alone'")
+        count = count_steps(x, self.input_area, self.injection, self.steps, steps)
         history = self._start(x, h_0, first_step)
         rows = {name: [(past[0], past[0], torch.zeros_like(past[0]))] for name, past in history.items()}
         with parametrize.cached():
-            for step in range(self._count(x, steps)):
-                parts = self._parts(history, self._frame(x, step), first_step + step, alone=split == "alone")
+            for step in range(count):
+                parts = self._parts(history, self._frame(x, step), first_step + step, split)
                 history = self._after(history, parts)
                 for name, (carried, update, state) in parts.items():
                     rows[name].append((state, carried, torch.zeros_like(carried) if update is None else update))
@@ -207,16 +206,16 @@ class MultiState(nn.Module):
         }
 
     def _parts(
-        self, history: History, frame: Tensor | None, step: int, *, alone: bool = False
+        self, history: History, frame: Tensor | None, step: int, split: Split = "parts"
     ) -> dict[str, Parts]:
         """Return what a step makes of every area; `history` has the states before it, latest first."""
         made: dict[str, Parts] = {}
         for name in self.order:
-            made[name] = self._part(name, history, made, frame, step, alone)
+            made[name] = self._part(name, history, made, frame, step, split)
         return made
 
     def _part(
-        self, name: str, history: History, made: dict[str, Parts], frame: Tensor | None, step: int, alone: bool
+        self, name: str, history: History, made: dict[str, Parts], frame: Tensor | None, step: int, split: Split
     ) -> Parts:
         """Return what a step makes of one area, those that it needs within the step being `made` already."""
 
@@ -233,8 +232,8 @@ class MultiState(nn.Module):
         if own is not None and isinstance(operator, Block):
             carried, added = operator.parts(source(own), drive, step)
             state = self._noisy(operator.finish(carried + added))
-            if alone:
-                carried, added = _split(operator, source(own), drive, step, (carried, added))
+            if split == "alone":
+                carried, added = split_alone(operator, source(own), drive, step, (carried, added))
             return Parts(carried, added, state)
         carried = torch.zeros_like(history[name][0]) if drive is None else drive
         update = None if own is None else _through(self.operator(own), own, source(own), step)
@@ -257,31 +256,7 @@ class MultiState(nn.Module):
         return history
 
     def _frame(self, x: Tensor, step: int) -> Tensor | None:
-        """Return what enters at a step."""
-        if self.injection == "first":
-            return None
-        return x[:, step] if self._is_movie(x) else x
-
-    def _is_movie(self, x: Tensor) -> bool:
-        return x.ndim == len(self.input_area.shape) + 2
-
-    def _count(self, x: Tensor, steps: int | None) -> int:
-        """Return the number of steps of a run on `x`."""
-        shape = self.input_area.shape
-        movie = self._is_movie(x)
-        if x.ndim < len(shape) + 1 or x.shape[2 if movie else 1 :] != shape:
-            raise ArgumentError(
-                f"got an input of shape {tuple(x.shape)}, expected (batch, {', '.join(map(str, shape))}), or with a "
-                "time after the batch"
-            )
-        if movie and self.injection == "first":
-            raise ArgumentError("got a movie with injection='first', expected injection='every': a frame enters a step")
-        own = x.shape[1] if movie else self.steps
-        count = own if steps is None else steps
-        check_sizes(steps=count)
-        if movie and count > own:
-            raise ArgumentError(f"got steps={count}, expected at most {own}: the movie has no more frames")
-        return count
+        return frame_of(x, self.input_area, self.injection, step)
 
     def _check_seen(self, count: int) -> None:
         """Raise where no input can change the output of a run of `count` steps from rest."""
@@ -305,17 +280,6 @@ def _through(operator: nn.Module, wire: Wire, state: Tensor, step: int) -> Tenso
     """Return what an operator makes of a state, told the step where it asks for it."""
     made: Tensor = operator(state, step=step) if wire.told else operator(state)
     return made
-
-
-def _split(
-    block: Block, state: Tensor, drive: Tensor | None, step: int, parts: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Return the two parts of a block such that what F makes of the drive alone is carried."""
-    transform = cast("Transform", block.transform)
-    if drive is None or not transform.takes_drive:
-        return parts
-    carried, added = block.shortcut(state, transform(torch.zeros_like(state), drive, step), step)
-    return carried + added, (parts[0] + parts[1]) - (carried + added)
 
 
 def _total(terms: Iterable[Tensor]) -> Tensor | None:

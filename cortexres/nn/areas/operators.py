@@ -93,7 +93,7 @@ class Downsampling(nn.Module):
         if self.by == "max":
             return functional.max_pool2d(x, self.stride, ceil_mode=True)
         if self.by == "average":
-            return functional.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
+            return functional.avg_pool2d(x, self.stride, ceil_mode=True)
         return x
 
     def extra_repr(self) -> str:
