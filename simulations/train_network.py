@@ -40,6 +40,7 @@ def main() -> None:
             "schedule": recipes.step_decay,
             "optimizer": recipes.sgd,
             "augment": recipes.crop_and_flip,
+            "max_gradient_norm": None,
             "autocast": "bfloat16" if DEVICE == "cuda" else None,
         }
     network = nn.create(NAME, rng=0, **changes)
@@ -52,7 +53,6 @@ def main() -> None:
         images,
         learning_rate=0.1,
         batch_size=128,
-        max_gradient_norm=None,
         held_out=held_out,
         device=DEVICE,
         checkpoint=RESULTS / "state.safetensors",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,16 @@ def test_a_folder_of_images(run: Run, images: Path) -> None:
     chosen = np.array(facts["classes"])[network(torch.as_tensor(others["image"].values)).argmax(1)]
     assert (chosen == others["label"].values).mean() == pytest.approx(float(history["held_out_accuracy"][-1]))
     assert nn.saved_facts("state.safetensors")["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_the_script_trains_on_digits(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "simulations" / "train_network.py"
+    for _ in range(2):  # the second time there is nothing left to do
+        subprocess.run([sys.executable, str(script)], check=True, cwd=tmp_path, capture_output=True)
+        results = tmp_path / "results" / "train_network" / "digits_tied"
+        assert io.load(results / "history.nc")["held_out_accuracy"][-1] > 0.9
+    assert {file.name for file in results.iterdir()} == {"history.nc", "state.safetensors", "weights.safetensors"}
 
 
 def test_digits_in_bfloat16(run: Run) -> None:
