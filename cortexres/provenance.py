@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import PurePath
 
@@ -99,13 +100,19 @@ def indented(text: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of those packages that are installed, without importing any of them."""
-    found = {}
+    return dict(_installed())
+
+
+@cache
+def _installed() -> tuple[tuple[str, str], ...]:
+    """Return (package, version), read once: the metadata takes milliseconds, and no package changes meanwhile."""
+    found = []
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            found.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue  # not every room is installed everywhere
-    return found
+    return tuple(found)
 
 
 def to_json(value: object) -> str:
