@@ -71,7 +71,8 @@ def test_without_shortcut_it_is_torch_rnn(nonlinearity: str) -> None:
         oracle.weight_hh_l0.copy_(dense.layers[0].get_parameter("weight"))
         oracle.weight_ih_l0.copy_(dense.get_parameter("input.weight"))
         dense.layers[0].get_parameter("bias").copy_(oracle.bias_ih_l0 + oracle.bias_hh_l0)
-    network, frames, h_0 = nn.Recurrent(nn.Block(dense, nn.NoShortcut()), steps=STEPS), draw(BATCH, 9, 4), draw(BATCH, 5)
+    network = nn.Recurrent(nn.Block(dense, nn.NoShortcut()), steps=STEPS)
+    frames, h_0 = draw(BATCH, 9, 4), draw(BATCH, UNITS, seed=1)
     states, h_n = network(frames, h_0)
     expected, last = oracle(frames, h_0[None])
     torch.testing.assert_close(states, expected, rtol=0, atol=1e-14)
@@ -174,6 +175,7 @@ def test_noise_is_that_of_torch_and_none_where_there_is_none() -> None:
         torch.manual_seed(1)
         assert torch.equal(network.trajectory(torch.zeros(2, 2000)).response[:, 1:], states)
         assert not torch.equal(network(torch.zeros(2, 2000))[0], states)
+    assert not torch.equal(states[0], states[1])
     walked = states.square().mean(dim=(0, 2))  # a random walk: variance t noise^2
     torch.testing.assert_close(walked, 0.25 * torch.arange(1, 5), rtol=0.1, atol=0)
     before = torch.get_rng_state()
