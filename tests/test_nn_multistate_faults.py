@@ -79,6 +79,8 @@ def test_shapes_that_do_not_fit_name_both_areas() -> None:
         operator_between(V1, Area("IT", 9))
     with pytest.raises(ArgumentError, match="from V1 to V2 that normalises by the step, expected a forward with"):
         network(torch.nn.Sequential(Downsampling(4, 5, norm=Norm("batch", steps=3))))
+    with pytest.raises(ArgumentError, match="from V1 to V2 with torch's batch normalisation, expected Norm"):
+        network(torch.nn.Sequential(Downsampling(4, 5), torch.nn.BatchNorm2d(5)))
     shared = Norm("group", groups=5, affine="shared")
     made = network(torch.nn.Sequential(Downsampling(4, 5, norm=shared)))
     assert made(images().float())[0].shape == (BATCH, *V2.shape)

@@ -28,7 +28,7 @@ from cortexres.nn.sizes import check_sizes
 class MultiState(nn.Module):
     """A recurrent network of several states: ``h^i_{t+1} = sum_j K_ij(h^j_{t+1-d}) + input``, d the delay.
 
-    All parameters are shared by all steps. Nothing is kept between calls.
+    All parameters are shared by all steps (of one state, `Recurrent` has an untied twin); nothing is kept between calls.
 
     Parameters
     ----------

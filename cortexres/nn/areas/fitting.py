@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import Area, Wire
@@ -19,12 +20,17 @@ def check_fits(operator: nn.Module, wire: Wire, areas: Mapping[str, Area]) -> No
     Raises
     ------
     ArgumentError
-        If it cannot be applied, makes another shape, or normalises by the step, which it is not told.
+        If it cannot be applied, makes another shape, or normalises by the step without being told the step.
     """
     if not wire.told and any(_by_step(module) for module in operator.modules()):
         raise ArgumentError(
             f"got an operator {wire} that normalises by the step, expected a forward with an argument step that hands "
             "it on: otherwise all steps share the statistics of the first"
+        )
+    if any(isinstance(module, _BatchNorm) and module.track_running_stats for module in operator.modules()):
+        raise ArgumentError(
+            f"got an operator {wire} with torch's batch normalisation, expected Norm('batch', steps=...) or "
+            "track_running_stats=False: in evaluation, statistics that all steps share describe none of them"
         )
     source, target = areas[wire.source], areas[wire.target]
     try:
