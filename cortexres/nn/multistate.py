@@ -28,7 +28,7 @@ from cortexres.nn.sizes import check_sizes
 class MultiState(nn.Module):
     """A recurrent network of several states: ``h^i_{t+1} = sum_j K_ij(h^j_{t+1-d}) + input``, d the delay.
 
-    All parameters are shared by all steps (of one state, `Recurrent` has an untied twin); nothing is kept between calls.
+    All steps share all parameters (`Recurrent`, of one state, has an untied twin). Nothing is kept between calls.
 
     Parameters
     ----------
@@ -205,9 +205,7 @@ class MultiState(nn.Module):
             for name, own in rows.items()
         }
 
-    def _parts(
-        self, history: History, frame: Tensor | None, step: int, split: Split = "parts"
-    ) -> dict[str, Parts]:
+    def _parts(self, history: History, frame: Tensor | None, step: int, split: Split = "parts") -> dict[str, Parts]:
         """Return what a step makes of every area; `history` has the states before it, latest first."""
         made: dict[str, Parts] = {}
         for name in self.order:
@@ -288,9 +286,7 @@ def _total(terms: Iterable[Tensor]) -> Tensor | None:
     return reduce(add, terms) if terms else None
 
 
-def _check_options(
-    areas: Sequence[Area], steps: int, unrolling: Unrolling, injection: Injection, noise: float
-) -> None:
+def _check_options(areas: Sequence[Area], steps: int, unrolling: str, injection: str, noise: float) -> None:
     if not areas:
         raise ArgumentError("got no areas, expected one or more")
     check_sizes(steps=steps)
