@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortexres.cli import main
@@ -25,6 +25,7 @@ from cortexres.definitions.network_parts import PARTS
 from cortexres.errors import DataFileError, DefinitionError
 
 ROWS = list_networks()
+RESNET20 = load_network("resnet20")
 HEAD = 'name = "mine"\ntitle = "Mine"\nsource = "our own"\n'
 
 
@@ -121,7 +122,7 @@ def test_faults_are_reported_together() -> None:
 
 
 def test_changes_are_values_of_a_network() -> None:
-    network = load_network("resnet20")
+    network = RESNET20
     changed = network_with(network, {"blocks": 5, "classes": 100, "norm": {"kind": "group", "groups": 4}, "tied": True})
     assert (changed.blocks, changed.classes, changed.tied) == ((5, 5, 5), 100, True)
     assert changed.norm.options == {"affine": "per_step", "beyond": "raise", "groups": 4}
@@ -143,7 +144,7 @@ def test_changes_are_values_of_a_network() -> None:
 )
 def test_faults_of_changes_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        network_with(load_network("resnet20"), changes)
+        network_with(RESNET20, changes)
 
 
 anything = st.recursive(
@@ -153,7 +154,8 @@ anything = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(["blocks", "widths", "classes", "tied", *PARTS]), anything, max_size=3))
 def test_whatever_is_given_makes_a_network_or_is_a_fault(changes: dict[str, object]) -> None:
     with suppress(DefinitionError):
-        assert isinstance(network_with(load_network("resnet20"), changes), Network)
+        assert isinstance(network_with(RESNET20, changes), Network)

@@ -16,11 +16,12 @@ from torch.nn import functional
 from cortexres.definitions import NetworkInfo, list_networks, load_network
 from cortexres.definitions.network_parts import ACTIVATIONS, ARCHITECTURES, SHORTCUTS, STEMS, TRANSFORMS, TRANSITIONS
 from cortexres.errors import ArgumentError, DefinitionError
-from cortexres.nn import Block, Convolutional, Identity, NoShortcut, Projection, Recurrent, ZeroPadding, parts
+from cortexres.nn import Block, Convolutional, Identity, Norm, NoShortcut, Projection, Recurrent, ZeroPadding, parts
 from cortexres.nn.create import Created, create
 from cortexres.nn.residual_memory import ResidualMemory
 from cortexres.nn.staged import Stage, StagedNetwork
 from cortexres.nn.stems import LinearStem
+from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 
 definition = cache(load_network)
 ROWS = list_networks()
@@ -137,8 +138,9 @@ def test_a_network_runs_and_every_parameter_gets_a_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_checkpoints_hold_everything_once(name: str) -> None:
     network = made(name)
-    other = create(name, rng=1, dtype=torch.float64, **({} if definition(name).flat else {"size": SIDE}))
-    other.load_state_dict(load(save(network.state_dict())), strict=True)
+    size = {} if definition(name).flat else {"size": SIDE}
+    other = create(name, device="meta", **size)
+    other.load_state_dict(load(save(network.state_dict())), strict=True, assign=True)
     other.train(network.training)
     assert torch.equal(other(inputs_for(name)), network(inputs_for(name)))
 
@@ -148,7 +150,7 @@ def test_facts_can_be_written_down(name: str) -> None:
     network = made(name)
     assert json.loads(json.dumps(network.facts)) == network.facts
     assert network.facts["tied"] == definition(name).tied
-    assert network.name
+    assert network.name == name  # so that a checkpoint says what to create
 
 
 @pytest.mark.parametrize("name", STAGED)
@@ -218,6 +220,23 @@ def test_resnet20_is_that_of_the_paper() -> None:
     network, images = made("resnet20"), inputs_for("resnet20")
     expected = plain_resnet(images, network.state_dict(), blocks=3)
     torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", [None, Norm("layer", affine="none")])
+def test_preactivated_layers_begin_with_norm_and_activation(norm: Norm | None) -> None:
+    transform = PreactivatedDense(5, norm=norm, rng=0, dtype=torch.float64)
+    state = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def ready(x: Tensor) -> Tensor:
+        return functional.relu(x if norm is None else functional.layer_norm(x, (5,)))
+
+    first, second = (layer.weight for layer in transform.layers)
+    expected = ready(ready(state) @ first.T) @ second.T
+    torch.testing.assert_close(transform(state), expected, rtol=0, atol=1e-12)
+    assert (transform.layers[0].bias is None) == (norm is not None)
+    assert torch.equal(transform.initial_state(state), torch.zeros_like(state))
+    with pytest.raises(ArgumentError, match="got layers=0, expected 1 or more"):
+        PreactivatedDense(5, layers=0)
 
 
 def test_the_memory_is_an_lstm_along_depth() -> None:
@@ -299,9 +318,9 @@ def test_shared_statistics_are_refused_in_evaluation() -> None:
         network(torch.zeros(2, 64))
 
 
-@pytest.mark.parametrize("build", [tiny, partial(create, "residual_memory_tied", rng=0, dtype=torch.float64)])
-def test_networks_keep_the_manners_of_torch(build: partial[Created]) -> None:
-    network, images = build().eval(), torch.randn(2, 3, 8, 8, dtype=torch.float64)
+def test_networks_keep_the_manners_of_torch() -> None:
+    network = tiny(widths=[4, 6], strides=[1, 2], blocks=[2, 2], memory=3).eval()
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     expected = network(images)
     for again in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert torch.equal(again(images), expected)

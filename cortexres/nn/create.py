@@ -93,12 +93,15 @@ def _stage(making: Making, shape: Shape, blocks: int) -> Stage:
 
 
 def _cornet_rt(making: Making) -> CornetRT:
-    network = making.network
-    return CornetRT(size=network.size, **_areas(making))
+    made = CornetRT(size=making.network.size, **_areas(making))
+    made.name = making.network.name
+    return made
 
 
 def _cornet_s(making: Making) -> CornetS:
-    return CornetS(recurrences=making.network.blocks[1:], **_areas(making))
+    made = CornetS(recurrences=making.network.blocks[1:], **_areas(making))
+    made.name = making.network.name
+    return made
 
 
 def _areas(making: Making) -> dict[str, Any]:

@@ -99,11 +99,11 @@ class ResidualMemory(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (batch, class)."""
         states = self.trunk.states(images)
-        memory = None
+        read = cell = states[0].new_zeros(len(images), self.memory.hidden_size)
         for state in states[1:]:
-            memory = self.memory(self._written(state), memory)
+            read, cell = self.memory(self._written(state), (read, cell))
         logits: Tensor = self.trunk.head(states[-1])
-        return logits if memory is None else logits + self.readout(memory[0])
+        return logits + self.readout(read)
 
     def _written(self, state: Tensor) -> Tensor:
         """Return what the LSTM sees of a block's output, (batch, channel)."""
