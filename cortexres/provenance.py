@@ -100,14 +100,14 @@ def indented(text: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of those packages that are installed, without importing any of them."""
-    return dict(_installed())
+    return dict(_installed(PACKAGES))
 
 
 @cache
-def _installed() -> tuple[tuple[str, str], ...]:
+def _installed(packages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return (package, version), read once: the metadata takes milliseconds, and no package changes meanwhile."""
     found = []
-    for name in PACKAGES:
+    for name in packages:
         try:
             found.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
