@@ -62,14 +62,15 @@ def test_the_graph_computes_what_the_model_computes(name: str) -> None:
         torch.testing.assert_close(value, expected, rtol=0, atol=0 if name != "torch's encoder" else 1e-12)
 
 
+def not_today(*_: object, **__: object) -> None:
+    raise RuntimeError("not today")
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in ("ViT, own attention", "torch's encoder")])
 def test_the_second_tool_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("not today")
-
     model = randomised(MODELS[name][0])
     first = find_additions(model, X)
-    monkeypatch.setattr(torch.export, "export", fails)
+    monkeypatch.setattr(torch.export, "export", not_today)
     assert trace(model, (X,)).how == "torch.fx"
 
     def facts(one: Addition) -> tuple[object, ...]:
@@ -134,6 +135,11 @@ def test_a_block_ends_after_the_activation_that_the_next_block_carries() -> None
     post = find_additions(randomised(encoder()), X)
     assert [one.response == one.total for one in post] == [False, False, True, True]
     assert all(one.response != one.total for one in find_additions(randomised(ResNet(depth=1)), X))
+    # What follows the last sum is as after the sums before it: here nothing, there the norm.
+    headed = Stem(Body(lambda x, f, g: relu(looped(x, f, g))))
+    assert all(one.response == one.total for one in find_additions(randomised(headed), X))
+    normed = nn.Sequential(*encoder()[:3], encoder()[2])
+    assert all(one.response != one.total for one in find_additions(randomised(normed), X))
 
 
 class Layers(nn.Module):
@@ -183,7 +189,7 @@ class Attentive(nn.Module):
 @pytest.mark.parametrize("export_fails", [False, True])
 def test_the_model_stays_as_it_was(export_fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if export_fails:
-        monkeypatch.delattr(torch.export, "export")
+        monkeypatch.setattr(torch.export, "export", not_today)
     model = Attentive()
     model.linear.eval()
     before = {name: values.clone() for name, values in model.state_dict().items()}

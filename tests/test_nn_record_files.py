@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -29,6 +30,9 @@ def test_one_stage_is_a_file_like_any_other(tmp_path: Path) -> None:
         assert found["module"].dtype.kind == "U"
         assert found.attrs.keys() == in_memory.attrs.keys()
     opened.close()
+    with h5py.File(path) as file:  # a checksum per chunk, as in every file
+        assert file["response"].fletcher32
+        assert file["response"].chunks == (3, 1, 40)
     again = io.load(io.save(loaded, tmp_path / "again.nc"), kind="network")
     xr.testing.assert_identical(again, loaded)
 

@@ -219,13 +219,8 @@ class _Tensors(nn.Module):
 def _exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
     wrapped = _Tensors(model)
     wrapped.training = False
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it would be one operation with the additions inside
-    try:
-        with torch.no_grad():
-            return torch.export.export(wrapped, inputs, strict=False).module()
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with torch.no_grad():
+        return torch.export.export(wrapped, inputs, strict=False).module()
 
 
 def _traced(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
