@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError, DataFileError
-from cortexres.nn.checkpoints import TRAINING, apart, fill, network_facts, open_file, weights_of, write
+from cortexres.nn.checkpoints import TRAINING, apart, fill, open_file, weights_of, write
 from cortexres.nn.distributed import World
 from cortexres.provenance import to_json
 
@@ -62,7 +62,6 @@ def save_state(path: str | Path, state: TrainingState, options: Mapping[str, obj
             else:
                 numbers[f"{parameter}/{name}"] = value
     facts = {
-        "network": network_facts(state.network),
         **options,
         "optimizer_groups": kept["param_groups"],
         "optimizer_numbers": numbers,

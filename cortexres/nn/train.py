@@ -16,7 +16,7 @@ from tqdm import tqdm
 from cortexres import io
 from cortexres.errors import ArgumentError
 from cortexres.nn import recipes
-from cortexres.nn.checkpoints import name_of
+from cortexres.nn.checkpoints import name_of, network_facts
 from cortexres.nn.distributed import join
 from cortexres.nn.initial import Rng
 from cortexres.nn.inputs import place_of
@@ -102,7 +102,8 @@ def train(
         File that holds the whole state after each epoch, written whole or not at all. Where it exists the training
         goes on from there, and ends as if it had not been interrupted: to the last bit on the same machine, with
         the same number of threads and torch's deterministic algorithms. torch's own random state, from which
-        dropout draws, is then restored too. Weights can be loaded from it as from any file of `save_weights`.
+        dropout draws, is then restored too. Other stimuli or options than before are refused; of functions, the name
+        counts. Weights can be loaded from it as from any file of `save_weights`.
     rng : int or numpy Generator
         Orders the minibatches and augments; a full batch that is not augmented draws nothing. None takes a seed from
         torch's global generator.
@@ -159,6 +160,7 @@ def train(
         same = dict(options)  # what must not change where a training goes on
         if checkpoint is not None:
             io.check_writable(checkpoint)
+            same["network"] = network_facts(network)
             same["stimuli"] = data.digest()
             same["held_out"] = None if tests is None else tests.digest()
             same["seed"] = None if rng is None else state.generator.initial_seed()
