@@ -37,7 +37,7 @@ def verdicts(judged: Sequence[Verdict]) -> str:
         [v.name, f"{'<=' if v.at_most else '>='} {v.limit:g}", f"{v.value:.2f}", "met" if v.met else "MISSED", v.note]
         for v in judged
     ]
-    return _table(["target", "limit", "measured", "", "note"], rows)
+    return table(["target", "limit", "measured", "", "note"], rows)
 
 
 def demo(facts: dict[str, Any]) -> tuple[str, list[Verdict]]:
@@ -103,11 +103,11 @@ def pd14(facts: dict[str, Any]) -> tuple[str, list[Verdict]]:
         title,
         f"{ours['cells']} cells with cortexres; {nest['cells']} cells and {nest['synapses']} synapses with NEST",
         "",
-        _table(head, rows),
+        table(head, rows),
         "",
         f"NEST: create {_say(b['create'])}, connect {_say(b['connect'])}, settle {_say(b['settle'])}.",
         "",
-        _table(["rate, Hz", *names], rates),
+        table(["rate, Hz", *names], rates),
     ]
     judged = [
         ("pd14: simulate, CPU time of cortexres / NEST", per_second[0] / per_second[1], 1.0),
@@ -140,7 +140,7 @@ def _demo_costs(facts: dict[str, Any], total: Cost, all_of: dict[str, Cost], n: 
     }
     rows = [_cost_row(f"cortexres, {n} runs on all cores, measured", total, total, n)]
     rows += [_cost_row(labels[way], cost, total, n) for way, cost in all_of.items()]
-    return _table(["", "CPU-s per simulated s", "CPU-s", "wall min", "x CPU", "x wall"], rows)
+    return table(["", "CPU-s per simulated s", "CPU-s", "wall min", "x CPU", "x wall"], rows)
 
 
 def _demo_parts(facts: dict[str, Any], n: int) -> str:
@@ -155,7 +155,7 @@ def _demo_parts(facts: dict[str, Any], n: int) -> str:
         ["restore", _say(each["restore"]), _say(_costs(facts["restore"])[0] - each["restore"]), "cold: once"],
         ["run_args", _say(each["run_args"]), _say(_costs(facts["run_args"])[0] - each["run_args"]), "once"],
     ]
-    return _table(["", "a run", "compiling", "how often"], rows)
+    return table(["", "a run", "compiling", "how often"], rows)
 
 
 def _cost_row(name: str, cost: Cost, ours: Cost, n: int) -> list[str]:
@@ -173,7 +173,7 @@ def _demo_rates(facts: dict[str, Any]) -> str:
             row += [f"{np.mean([r[name] for r in theirs]):.2f}", f"{ours:.2f}"]
         rows.append(row)
     head = ["mean rates, Hz, on the same stimuli", "stimuli", "E, plain", "E, cortexres", "I, plain", "I, cortexres"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _largest_difference(facts: dict[str, Any]) -> float:
@@ -197,6 +197,6 @@ def _say(cost: Cost) -> str:
     return f"{cost.cpu_s:.2f} CPU-s ({cost.wall_s:.2f} s)"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
