@@ -102,8 +102,8 @@ class ResidualMemory(nn.Module):
         read = cell = states[0].new_zeros(len(images), self.memory.hidden_size)
         for state in states[1:]:
             read, cell = self.memory(self._written(state), (read, cell))
-        logits: Tensor = self.trunk.head(states[-1])
-        return logits + self.readout(read)
+        logits: Tensor = self.trunk.head(states[-1]) + self.readout(read)
+        return logits
 
     def _written(self, state: Tensor) -> Tensor:
         """Return what the LSTM sees of a block's output, (batch, channel)."""
