@@ -51,7 +51,7 @@ def staged() -> Chain:
         Block(Convolutional(a, b, stride=s, norm=norm, rng=k), ZeroPadding(a, b, stride=s)).eval()
         for k, (a, b, s) in enumerate(shapes)
     ]
-    steps = tuple(Step(block, 0, int(k > 3) + int(k > 2), f"block{k}") for k, block in enumerate(blocks))
+    steps = tuple(Step(block, 0, int(k > 2), f"block{k}") for k, block in enumerate(blocks))
     return Chain(lambda images: (images, None), steps, lambda state: state.mean(dim=(2, 3)))
 
 

@@ -35,8 +35,9 @@ def reorder(
     """Return error and loss of the network with its steps in another order, by how far from the order they are in.
 
     Steps change places within their stage; one that changes the shape of the state stays. As in Veit et al., random
-    pairs are swapped, here until Kendall's tau of the new order of all steps with the old is in the range asked for.
-    In a tied network the steps differ by what normalisation keeps for each, and that is what is shuffled.
+    pairs are swapped, here until Kendall's tau of the new order of all steps with the old is in the range asked for,
+    and below a number drawn from it. In a tied network the steps differ by what normalisation keeps for each, and
+    that is what is shuffled.
 
     Parameters
     ----------
@@ -127,12 +128,13 @@ def _order(
     n_steps: int, pairs: NDArray[np.intp], low: float, high: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], float]:
     """Return an order with a tau in the range, and the tau."""
-    order, natural = np.arange(n_steps), np.arange(n_steps)
+    natural = np.arange(n_steps)
+    order = natural.copy()
     for _ in range(_TRIES):
         a, b = generator.choice(pairs)
         order[[a, b]] = order[[b, a]]
         tau = float(kendalltau(natural, order).statistic)
-        if low <= tau <= high and (order != natural).any():
+        if low <= tau < generator.uniform(low, high):  # the first order in the range would always lie at its upper end
             return order, tau
         if tau < low:  # too far: start again
             order = natural.copy()
