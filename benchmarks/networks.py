@@ -25,7 +25,7 @@ from networks_cost import Contender, Cost, costs
 
 from cortexres import io, nn, provenance, stimuli
 from cortexres.definitions import load_network
-from cortexres.nn.recipes import cosine, sgd
+from cortexres.nn.training.recipes import cosine, sgd
 
 RESULTS = Path(__file__).parent / "results" / "networks.json"
 PAIRS = (("digits_untied", "digits_tied"), ("resnet20", "resnet20_tied"), ("resnet110", "resnet110_tied"))

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from cortexres import io, nn, stimuli
-from cortexres.nn import recipes
-from cortexres.nn.distributed import is_first
+from cortexres.nn.training import recipes
+from cortexres.nn.training.distributed import is_first
 
 NAME = sys.argv[1] if len(sys.argv) > 1 else "digits_tied"
 FOLDER = sys.argv[2] if len(sys.argv) > 2 else None

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cortexres.nn.areas import Area, Connection, operator_between
 from cortexres.nn.areas.adjacency import Unrolling
+from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.block import Block
-from cortexres.nn.multistate import MultiState
 from cortexres.nn.shortcuts import SoftAssignment
 from cortexres.nn.transforms.dense import Dense
 

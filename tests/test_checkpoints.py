@@ -22,9 +22,9 @@ from torch import Tensor
 from cortexres import nn
 from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError, DataFileError, DefinitionError
-from cortexres.nn import recipes
-from cortexres.nn.checkpoints import load_network, load_weights, save_weights, saved_facts
-from cortexres.nn.create import create
+from cortexres.nn.networks.create import create
+from cortexres.nn.training import recipes
+from cortexres.nn.training.checkpoints import load_network, load_weights, save_weights, saved_facts
 
 OPTIMIZERS = {
     "Adam": torch.optim.Adam,

@@ -15,7 +15,7 @@ from cortexres.diagnostics.shattering import gradient_correlation
 from cortexres.errors import ArgumentError
 from cortexres.nn import Block, Dense, Norm, NoShortcut, Recurrent, Scaled
 from cortexres.nn.initial import linear
-from cortexres.nn.looks_linear import LooksLinear, crelu, looks_linear_
+from cortexres.nn.transforms.looks_linear import LooksLinear, crelu, looks_linear_
 
 UNITS, BATCH, DRAWS, OUTPUTS = 100, 64, 10, 20
 RNG = np.random.default_rng(0)

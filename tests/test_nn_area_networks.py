@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.area_networks import PUBLISHED, CornetRT, CornetS
+from cortexres.nn.areas.cornet import PUBLISHED, CornetRT, CornetS
 from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBottleneck
 from cortexres.nn.areas.summed_convolution import SummedConvolution
 from cortexres.nn.block import Block

@@ -32,6 +32,8 @@ TRANSFORMS: dict[str, Made] = {
     "Dense, two layers": partial(nn.Dense, CHANNELS, layers=2, final_activation=False),
     "Convolutional": partial(nn.Convolutional, CHANNELS),
     "Convolutional, pre": partial(nn.Convolutional, CHANNELS, order="pre", width=6),
+    "PreactivatedDense": partial(nn.PreactivatedDense, CHANNELS),
+    "LooksLinear, dense": lambda norm, **o: nn.LooksLinear(CHANNELS, **o),
     "Bottleneck": partial(nn.Bottleneck, CHANNELS, width=2),
     "Bottleneck, pre": partial(nn.Bottleneck, CHANNELS, width=2, order="pre"),
     "Grouped": partial(nn.Grouped, CHANNELS, cardinality=2, base_width=2),

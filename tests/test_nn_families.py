@@ -16,11 +16,12 @@ from torch.nn import functional
 from cortexres.definitions import NetworkInfo, list_networks, load_network
 from cortexres.definitions.network_parts import ACTIVATIONS, ARCHITECTURES, SHORTCUTS, STEMS, TRANSFORMS, TRANSITIONS
 from cortexres.errors import ArgumentError, DefinitionError
-from cortexres.nn import Block, Convolutional, Identity, Norm, NoShortcut, Projection, Recurrent, ZeroPadding, parts
-from cortexres.nn.create import Created, create
-from cortexres.nn.residual_memory import ResidualMemory
-from cortexres.nn.staged import Stage, StagedNetwork
-from cortexres.nn.stems import LinearStem
+from cortexres.nn import Block, Convolutional, Identity, Norm, NoShortcut, Projection, Recurrent, ZeroPadding
+from cortexres.nn.networks import parts
+from cortexres.nn.networks.create import Created, create
+from cortexres.nn.networks.residual_memory import ResidualMemory
+from cortexres.nn.networks.staged import Stage, StagedNetwork
+from cortexres.nn.networks.stems import LinearStem
 from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 
 definition = cache(load_network)

@@ -29,9 +29,9 @@ from torch.nn import functional
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas import Area, Connection, operator_between
 from cortexres.nn.areas.adjacency import Unrolling, wires_of
+from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.areas.unrolling import order_of, reached
 from cortexres.nn.block import Block
-from cortexres.nn.multistate import MultiState
 from cortexres.nn.norms import Norm
 from cortexres.nn.recurrent import Injection, Recurrent
 from cortexres.nn.shortcuts import Highway, Identity

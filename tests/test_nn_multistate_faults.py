@@ -17,7 +17,7 @@ from multistate_networks import (
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas import Area, Connection, Downsampling, Upsampling, delay_steps, operator_between
-from cortexres.nn.multistate import MultiState
+from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.norms import Norm
 
 

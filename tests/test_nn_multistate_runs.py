@@ -31,8 +31,8 @@ from torch import Tensor
 
 from cortexres.nn.areas import Area, Connection, delay_steps, operator_between
 from cortexres.nn.areas.adjacency import Unrolling
+from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.block import Block
-from cortexres.nn.multistate import MultiState
 from cortexres.nn.norms import Norm
 from cortexres.nn.shortcuts import NoShortcut, SoftAssignment
 from cortexres.nn.transforms.convolutional import Convolutional

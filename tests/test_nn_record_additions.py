@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from cortexres.errors import ArgumentError
 from cortexres.nn import Addition, find_additions
-from cortexres.nn.graph import Watched, tensors_in, trace
+from cortexres.nn.recording.graph import Watched, tensors_in, trace
 
 X = torch.rand(3, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 relu = torch.relu

@@ -187,10 +187,29 @@ def test_highway_carries_at_first() -> None:
         (lambda: nn.LearnedScale(0), "channels=0, expected 1 or more"),
         (lambda: nn.Scaled(0.0), r"scale=0\.0, expected a positive number"),
         (lambda: nn.Scaled(float("nan")), "scale=nan, expected a positive number"),
-        (lambda: nn.SoftAssignment(0.0), r"gamma=0\.0, expected a number above 0"),
-        (lambda: nn.SoftAssignment(1.5), r"gamma=1\.5, expected a number above 0 and at most 1"),
+        (lambda: nn.SoftAssignment(0.0), r"gamma=0\.0, expected numbers above 0"),
+        (lambda: nn.SoftAssignment(1.5), r"gamma=1\.5, expected numbers above 0 and at most 1"),
     ],
 )
 def test_faults_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_soft_assignment_takes_one_gamma_per_unit(dims: int) -> None:
+    gamma = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
+    h, f = torch.randn(2, 2, 3, *(2,) * (dims - 1), dtype=torch.float64).unbind()
+    carried, added = nn.SoftAssignment(gamma)(h, f)
+    for unit in range(3):
+        one = nn.SoftAssignment(float(gamma[unit]))(h[:, unit], f[:, unit])
+        assert torch.equal(carried[:, unit], one[0])
+        assert torch.equal(added[:, unit], one[1])
+    with pytest.raises(ArgumentError, match=r"expected numbers above 0 and at most 1"):
+        nn.SoftAssignment(torch.tensor([0.5, 1.5]))
+
+
+def test_shapes_that_differ_are_refused_rather_than_stretched() -> None:
+    block = nn.Block(nn.Convolutional(4, stride=4, rng=0))
+    with pytest.raises(ArgumentError, match=r"x of shape \(1, 4, 4, 4\) and F\(x\) of shape \(1, 4, 1, 1\)"):
+        block(torch.ones(1, 4, 4, 4))

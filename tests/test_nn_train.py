@@ -15,7 +15,7 @@ from torch import Tensor
 from cortexres import io, nn
 from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError
-from cortexres.nn import recipes
+from cortexres.nn.training import recipes
 
 FRONT_END = FrontEnd(kind="random_fields", channels=6, gain_mV=4.0, seed=3)
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from cortexres import io, nn
 from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError
-from cortexres.nn import recipes
-from cortexres.nn.checkpoints import load_weights, save_weights, saved_facts
-from cortexres.nn.distributed import World, is_first
+from cortexres.nn.training import recipes
+from cortexres.nn.training.checkpoints import load_weights, save_weights, saved_facts
+from cortexres.nn.training.distributed import World, is_first
 
 PROCESSES = 2
 

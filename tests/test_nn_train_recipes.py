@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cortexres.errors import ArgumentError
-from cortexres.nn import recipes
+from cortexres.nn.training import recipes
 
 
 def test_schedules() -> None:

@@ -210,7 +210,7 @@ def _trained_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]
 
 def _of_one_state(network: object) -> object:
     """The network, or the chain of blocks beside which it has a memory."""
-    from cortexres.nn.residual_memory import ResidualMemory
+    from cortexres.nn.networks.residual_memory import ResidualMemory
 
     return network.trunk if isinstance(network, ResidualMemory) else network
 

@@ -16,8 +16,8 @@ def train(arguments: argparse.Namespace) -> None:
     """A network by name, trained -> weights.safetensors and history.nc; prints how well it does at the end."""
     from cortexres import io, nn
     from cortexres.definitions import load_network
-    from cortexres.nn import recipes
-    from cortexres.nn.distributed import is_first
+    from cortexres.nn.training import recipes
+    from cortexres.nn.training.distributed import is_first
     from cortexres.provenance import provenance
 
     history_file = arguments.out.with_name("history.nc")

@@ -14,7 +14,7 @@ from cortexres.diagnostics.datasets import variable
 from cortexres.diagnostics.subject import Subject, subject
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained
-from cortexres.nn.minibatches import class_order
+from cortexres.nn.training.minibatches import class_order
 
 Run = Callable[[Chain, Tensor], Tensor]
 Scores = tuple[float, float]

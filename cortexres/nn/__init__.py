@@ -1,19 +1,23 @@
-"""Residual networks in torch: transform, block, recurrence, whole networks, training and recording."""
+"""Residual networks that are recurrent ones, in torch: blocks, recurrence, whole networks, training and recording."""
 
 from cortexres.definitions import list_networks
 from cortexres.nn import balance, dale
-from cortexres.nn.additions import Addition, Additions, find_additions
+from cortexres.nn.areas.adjacency import Area, Connection, delay_steps
+from cortexres.nn.areas.cornet import CornetRT, CornetS
+from cortexres.nn.areas.multistate import MultiState
+from cortexres.nn.areas.operators import Downsampling, Upsampling, operator_between
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step, chain_of
-from cortexres.nn.checkpoints import load_network, load_weights, save_weights, saved_facts
-from cortexres.nn.create import build, create
-from cortexres.nn.heads import PooledHead
 from cortexres.nn.inputs import inputs_of
-from cortexres.nn.networks import ResidualNetwork
+from cortexres.nn.networks.create import build, create
+from cortexres.nn.networks.front_end_network import ResidualNetwork
+from cortexres.nn.networks.heads import PooledHead
+from cortexres.nn.networks.residual_memory import ResidualMemory
+from cortexres.nn.networks.staged import Stage, StagedNetwork
+from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
 from cortexres.nn.norms import Norm
-from cortexres.nn.record import record, spatial_mean
+from cortexres.nn.recording import Addition, Additions, Recordable, find_additions, record, spatial_mean
 from cortexres.nn.recurrent import Recurrent, Trajectory
-from cortexres.nn.residual_memory import ResidualMemory
 from cortexres.nn.rnn_equivalent import from_rnn, to_rnn
 from cortexres.nn.shortcuts import (
     Highway,
@@ -26,10 +30,7 @@ from cortexres.nn.shortcuts import (
     SoftAssignment,
     ZeroPadding,
 )
-from cortexres.nn.staged import Stage, StagedNetwork
-from cortexres.nn.states import Recordable
-from cortexres.nn.stems import ConvolutionalStem, LinearStem
-from cortexres.nn.train import train
+from cortexres.nn.training import load_network, load_weights, recipes, save_weights, saved_facts, train
 from cortexres.nn.transforms import (
     Bottleneck,
     Convolutional,
@@ -39,19 +40,26 @@ from cortexres.nn.transforms import (
     Grouped,
     Inception,
     MultiResidual,
+    PreactivatedDense,
     SqueezeExcitation,
 )
+from cortexres.nn.transforms.looks_linear import LooksLinear, looks_linear_
 
 __all__ = [
     "Addition",
     "Additions",
+    "Area",
     "Block",
     "Bottleneck",
     "Chain",
+    "Connection",
     "Convolutional",
     "ConvolutionalStem",
+    "CornetRT",
+    "CornetS",
     "Dense",
     "Dilated",
+    "Downsampling",
     "ExcitatoryInhibitory",
     "Grouped",
     "Highway",
@@ -60,10 +68,13 @@ __all__ = [
     "LearnedScale",
     "Linear",
     "LinearStem",
+    "LooksLinear",
     "MultiResidual",
+    "MultiState",
     "NoShortcut",
     "Norm",
     "PooledHead",
+    "PreactivatedDense",
     "Projection",
     "Recordable",
     "Recurrent",
@@ -76,18 +87,23 @@ __all__ = [
     "StagedNetwork",
     "Step",
     "Trajectory",
+    "Upsampling",
     "ZeroPadding",
     "balance",
     "build",
     "chain_of",
     "create",
     "dale",
+    "delay_steps",
     "find_additions",
     "from_rnn",
     "inputs_of",
     "list_networks",
     "load_network",
     "load_weights",
+    "looks_linear_",
+    "operator_between",
+    "recipes",
     "record",
     "save_weights",
     "saved_facts",

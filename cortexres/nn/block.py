@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from cortexres.errors import ArgumentError
 from cortexres.nn.shortcuts import Identity
 from cortexres.nn.transforms.transform import Transform
 
@@ -52,11 +53,21 @@ class Block(nn.Module):
             Input of this step. A transform that `takes_drive` has it inside F; otherwise it is part of x.
         step : int
             Which step this is, for what normalisation keeps per step.
+
+        Raises
+        ------
+        ArgumentError
+            If x and F(x) differ in shape: torch would stretch one of them without a word.
         """
         transform = cast("Transform", self.transform)
         inside = drive is not None and transform.takes_drive
         update = transform(state, drive if inside else None, step)
         carried, added = self.shortcut(state, update, step)
+        if carried.shape != added.shape:
+            raise ArgumentError(
+                f"got x of shape {tuple(carried.shape)} and F(x) of shape {tuple(added.shape)}, expected the same: "
+                "where F changes the shape, the shortcut is a Projection or ZeroPadding"
+            )
         if drive is not None and not inside:
             carried = carried + drive
         return carried, added

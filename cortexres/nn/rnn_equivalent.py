@@ -128,8 +128,8 @@ def _why_not_block(block: Block) -> str | None:
     if any(parametrize.is_parametrized(module) for module in block.modules()):
         return "a constrained weight, such as one under Dale's law"
     shortcut = block.shortcut
-    if isinstance(shortcut, SoftAssignment) and shortcut.gamma != 1:
-        return f"a leak, SoftAssignment({shortcut.gamma:g})"
+    if isinstance(shortcut, SoftAssignment) and shortcut.leaks:
+        return f"a leak, SoftAssignment({shortcut.extra_repr()})"
     if not isinstance(shortcut, NoShortcut | SoftAssignment):
         return f"a skip, {type(shortcut).__name__}"
     if block.activation is not None:

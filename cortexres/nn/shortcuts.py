@@ -270,6 +270,11 @@ class Scaled(nn.Module):
 class SoftAssignment(nn.Module):
     """``(1 - gamma) h + gamma F``: a leaky state, ``gamma = dt / tau``; memory that is written softly.
 
+    Parameters
+    ----------
+    gamma : float or Tensor of shape (channel,)
+        One for all, or one for each unit or channel, as where excitatory and inhibitory cells differ in tau.
+
     Raises
     ------
     ArgumentError
@@ -280,19 +285,33 @@ class SoftAssignment(nn.Module):
     McPhee & Poli (2008), Memory with memory: soft assignment in genetic programming, doi:10.1145/1389095.1389328
     """
 
-    def __init__(self, gamma: float) -> None:
+    gamma: float | Tensor
+
+    def __init__(self, gamma: float | Tensor) -> None:
         super().__init__()
-        if not 0 < gamma <= 1:
-            raise ArgumentError(f"got gamma={gamma}, expected a number above 0 and at most 1, such as dt / tau")
-        self.gamma = gamma
+        values = torch.as_tensor(gamma)
+        if values.ndim > 1 or not bool(((values > 0) & (values <= 1)).all()):
+            raise ArgumentError(f"got gamma={gamma}, expected numbers above 0 and at most 1, such as dt / tau")
+        if isinstance(gamma, Tensor):
+            self.register_buffer("gamma", gamma.clone())
+        else:
+            self.gamma = gamma
+
+    @property
+    def leaks(self) -> bool:
+        """Return whether anything of the state is carried, that is, whether gamma is below 1 anywhere."""
+        return bool((torch.as_tensor(self.gamma) < 1).any())
 
     def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """Return ((1 - gamma) h, gamma F)."""
-        return (1 - self.gamma) * state, self.gamma * update
+        gamma = self.gamma
+        if isinstance(gamma, Tensor):
+            gamma = gamma.to(update).view(-1, *(1,) * (update.ndim - 2))
+        return (1 - gamma) * state, gamma * update
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
-        return f"{self.gamma:g}"
+        return f"{len(self.gamma)} values" if isinstance(self.gamma, Tensor) and self.gamma.ndim else f"{self.gamma:g}"
 
 
 class LearnedScale(nn.Module):

@@ -7,7 +7,9 @@ from cortexres.nn.transforms.dilated import Dilated
 from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
 from cortexres.nn.transforms.grouped import Grouped
 from cortexres.nn.transforms.inception import Inception
+from cortexres.nn.transforms.looks_linear import LooksLinear
 from cortexres.nn.transforms.multi_residual import MultiResidual
+from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 from cortexres.nn.transforms.squeeze_excitation import SqueezeExcitation
 from cortexres.nn.transforms.transform import Transform
 
@@ -19,7 +21,9 @@ __all__ = [
     "ExcitatoryInhibitory",
     "Grouped",
     "Inception",
+    "LooksLinear",
     "MultiResidual",
+    "PreactivatedDense",
     "SqueezeExcitation",
     "Transform",
 ]

@@ -12,9 +12,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.distributed import World
-from cortexres.nn.minibatches import Labelled
-from cortexres.nn.precision import Precision
+from cortexres.nn.training.distributed import World
+from cortexres.nn.training.minibatches import Labelled
+from cortexres.nn.training.precision import Precision
 
 UNITS = {"loss": "nat", "accuracy": "1", "held_out_loss": "nat", "held_out_accuracy": "1"}
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from cortexres.definitions import Network, load_network, network_with
-from cortexres.nn import parts
-from cortexres.nn.area_networks import CornetRT, CornetS
+from cortexres.nn.areas.cornet import CornetRT, CornetS
 from cortexres.nn.initial import Rng
-from cortexres.nn.parts import Making, Shape
+from cortexres.nn.networks import parts
+from cortexres.nn.networks.parts import Making, Shape
+from cortexres.nn.networks.residual_memory import ResidualMemory
+from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.recurrent import Recurrent
-from cortexres.nn.residual_memory import ResidualMemory
-from cortexres.nn.staged import Stage, StagedNetwork
 
 Created = StagedNetwork | ResidualMemory | CornetRT | CornetS
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from cortexres.nn.recording.states.state import Keep, Place, Stage, facts_of, in_evaluation
 from cortexres.nn.recurrent import Trajectory
-from cortexres.nn.states.state import Keep, Place, Stage, facts_of, in_evaluation
 
 
 @runtime_checkable

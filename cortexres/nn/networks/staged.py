@@ -86,11 +86,11 @@ class StagedNetwork(nn.Module):
     Parameters
     ----------
     stem : Module
-        Inputs -> first state, see `cortexres.nn.stems`.
+        Inputs -> first state, see `cortexres.nn.networks.stems`.
     stages : sequence of Stage
         In order.
     head : Module
-        Last state -> logits, see `cortexres.nn.heads`.
+        Last state -> logits, see `cortexres.nn.networks.heads`.
     name : str
         For tables and titles.
 

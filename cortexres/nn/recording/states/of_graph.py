@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cortexres.nn.additions import VIEWS, Addition, Additions, additions_in
-from cortexres.nn.graph import Graph, Watched, trace
-from cortexres.nn.states.state import Keep, Place, Stage, facts_of
+from cortexres.nn.recording.additions import VIEWS, Addition, Additions, additions_in
+from cortexres.nn.recording.graph import Graph, Watched, trace
+from cortexres.nn.recording.states.state import Keep, Place, Stage, facts_of
 
 
 class GraphStates:

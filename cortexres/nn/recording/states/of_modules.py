@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.graph import tensors_in
-from cortexres.nn.states.state import Keep, Place, Stage, facts_of, in_evaluation
+from cortexres.nn.recording.graph import tensors_in
+from cortexres.nn.recording.states.state import Keep, Place, Stage, facts_of, in_evaluation
 
 
 class ModuleStates:

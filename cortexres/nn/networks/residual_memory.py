@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.heads import pooled
 from cortexres.nn.initial import Rng, empty_linear, fill_, kaiming_, stream, zero_
+from cortexres.nn.networks.heads import pooled
+from cortexres.nn.networks.staged import StagedNetwork
 from cortexres.nn.recurrent import Mode
-from cortexres.nn.staged import StagedNetwork
 
 
 class ResidualMemory(nn.Module):

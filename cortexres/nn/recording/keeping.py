@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.states import Keep, State
+from cortexres.nn.recording.states import Keep, State
 from cortexres.schema_rules import COMPONENTS
 
 DIMS = ("stimulus", "block", "unit")

@@ -13,8 +13,8 @@ from torch import Tensor
 from cortexres import io
 from cortexres.errors import ArgumentError
 from cortexres.nn.inputs import inputs_of, place_of
-from cortexres.nn.keeping import InMemory, Keeper, Store
-from cortexres.nn.states import START, Recordable, Source, Stage, source_of
+from cortexres.nn.recording.keeping import InMemory, Keeper, Store
+from cortexres.nn.recording.states import START, Recordable, Source, Stage, source_of
 from cortexres.provenance import provenance
 
 Inputs = Callable[[xr.Dataset], Tensor]

@@ -14,9 +14,9 @@ from torch.nn import functional
 from cortexres.definitions import Network
 from cortexres.nn import shortcuts, transforms
 from cortexres.nn.block import Block
-from cortexres.nn.heads import PooledHead
+from cortexres.nn.networks.heads import PooledHead
+from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
 from cortexres.nn.norms import Norm
-from cortexres.nn.stems import ConvolutionalStem, LinearStem
 from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
 from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 

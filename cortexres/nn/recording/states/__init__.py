@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chained
-from cortexres.nn.states.of_areas import Areal, AreaStates
-from cortexres.nn.states.of_chain import ChainStates
-from cortexres.nn.states.of_graph import GraphStates
-from cortexres.nn.states.of_modules import ModuleStates
-from cortexres.nn.states.of_trajectory import Recordable, Trajectories
-from cortexres.nn.states.state import START, Keep, Source, Stage, State
+from cortexres.nn.recording.states.of_areas import Areal, AreaStates
+from cortexres.nn.recording.states.of_chain import ChainStates
+from cortexres.nn.recording.states.of_graph import GraphStates
+from cortexres.nn.recording.states.of_modules import ModuleStates
+from cortexres.nn.recording.states.of_trajectory import Recordable, Trajectories
+from cortexres.nn.recording.states.state import START, Keep, Source, Stage, State
 
 __all__ = ["START", "Keep", "Recordable", "Source", "Stage", "State", "source_of"]
 

@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.states.state import Keep, Stage, State, facts_of, in_evaluation
+from cortexres.nn.recording.states.state import Keep, Stage, State, facts_of, in_evaluation
 from cortexres.schema_rules import COMPONENTS
 
 

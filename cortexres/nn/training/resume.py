@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError, DataFileError
-from cortexres.nn.checkpoints import TRAINING, apart, fill, open_file, weights_of, write
-from cortexres.nn.distributed import World
+from cortexres.nn.training.checkpoints import TRAINING, apart, fill, open_file, weights_of, write
+from cortexres.nn.training.distributed import World
 from cortexres.provenance import to_json
 
 

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from cortexres import io
 from cortexres.errors import ArgumentError
-from cortexres.nn import recipes
-from cortexres.nn.checkpoints import name_of, network_facts
-from cortexres.nn.distributed import join
 from cortexres.nn.initial import Rng
 from cortexres.nn.inputs import place_of
-from cortexres.nn.measures import (
+from cortexres.nn.training import recipes
+from cortexres.nn.training.checkpoints import name_of, network_facts
+from cortexres.nn.training.distributed import join
+from cortexres.nn.training.measures import (
     UNITS,
     Measured,
     check_finite,
@@ -30,9 +30,9 @@ from cortexres.nn.measures import (
     measure,
     measure_held_out,
 )
-from cortexres.nn.minibatches import batches, class_order, labelled
-from cortexres.nn.precision import precision_of
-from cortexres.nn.resume import TrainingState, load_state, save_state
+from cortexres.nn.training.minibatches import batches, class_order, labelled
+from cortexres.nn.training.precision import precision_of
+from cortexres.nn.training.resume import TrainingState, load_state, save_state
 
 LOOK_EVERY = 50  # steps; to look at a loss at every step would make a GPU wait
 

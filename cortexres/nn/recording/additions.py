@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, fx, nn
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.graph import Graph, trace
+from cortexres.nn.recording.graph import Graph, trace
 
 # Operations that keep all values and their order (dropout is the identity in evaluation).
 VIEWS = {

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from cortexres.nn.graph import evaluating
+from cortexres.nn.recording.graph import evaluating
 
 START = "start"  # kind of block 0, which is no block but the state before the first
 

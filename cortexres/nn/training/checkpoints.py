@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cortexres import io
 from cortexres.errors import ArgumentError, DataFileError
-from cortexres.nn.create import Created, create
+from cortexres.nn.networks.create import Created, create
 from cortexres.provenance import read, to_json
 
 M = TypeVar("M", bound=nn.Module)

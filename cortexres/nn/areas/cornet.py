@@ -17,18 +17,18 @@ from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import Area, Connection, Unrolling
+from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.areas.operators import Downsampling
 from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBottleneck
 from cortexres.nn.areas.summed_convolution import SummedConvolution
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step
-from cortexres.nn.heads import PooledHead
 from cortexres.nn.initial import Rng, reset_children, stream
-from cortexres.nn.multistate import MultiState
+from cortexres.nn.networks.heads import PooledHead
+from cortexres.nn.networks.staged import Stage
 from cortexres.nn.norms import Norm
 from cortexres.nn.recurrent import Recurrent, Trajectory
 from cortexres.nn.shortcuts import NoShortcut
-from cortexres.nn.staged import Stage
 from cortexres.nn.transforms.layer import Layer
 
 AREAS = ("V1", "V2", "V4", "IT")

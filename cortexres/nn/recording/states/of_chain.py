@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained, Step
-from cortexres.nn.states.state import Keep, Place, Stage, facts_of, in_evaluation
+from cortexres.nn.recording.states.state import Keep, Place, Stage, facts_of, in_evaluation
 
 
 class ChainStates:
