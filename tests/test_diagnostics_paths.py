@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cortexres.diagnostics import path_counts, path_spectrum
 from cortexres.errors import ArgumentError
-from cortexres.nn import Block, Chain, Dense, NoShortcut, Recurrent
+from cortexres.nn import Block, Chain, Dense, LearnedScale, NoShortcut, Recurrent
 from cortexres.nn.recurrent import Injection
 
 UNITS = 3
@@ -85,15 +85,13 @@ def test_linear_spectrum_is_the_elementary_symmetric_sums() -> None:
 def test_drawn_paths_estimate_the_symmetric_sums() -> None:
     weights = list(np.random.default_rng(3).uniform(0.5, 1.0, 12))
     found = path_spectrum(scaling(weights), INPUTS, LABELS, draws=60, rng=0)
-    expected = np.log10(symmetric_sums(weights) / total(found)[0] * gradient_at_end(scaling(weights)))
-    expected += np.log10(total(found)[0] / gradient_at_end(scaling(weights)))
-    error = np.log10(total(found)) - expected - np.log10(gradient_at_end(scaling(weights)))
+    error = np.log10(total(found) / (symmetric_sums(weights) * gradient_at_end(scaling(weights))))
     assert (np.abs(error) < 4 * found["stderr_log10_gradient"] + 1e-12).all()
 
 
 def test_equal_weights_give_a_binomial() -> None:
     """With all weights w the share of length k is that of Bin(n, w / (1 + w)), from one path of each length."""
-    n, w = 54, 0.3
+    n, w = 30, 0.3
     found = path_spectrum(scaling([w] * n), INPUTS, LABELS, draws=1, rng=0)
     binomial = stats.binom(n, w / (1 + w))
     np.testing.assert_allclose(found["share"], binomial.pmf(np.arange(n + 1)), rtol=1e-9)
@@ -177,3 +175,19 @@ def test_residual_functions_without_slope_end_their_paths() -> None:
     found = path_spectrum(chain_of_blocks(blocks), INPUTS, LABELS, draws=2)
     assert np.isneginf(found["log10_gradient"][2])
     assert float(found["slope"]) == pytest.approx(math.log10(0.05))
+
+
+def test_blocks_that_are_the_identity_have_no_depth() -> None:
+    """A learned scale starts at zero: the only gradient is that past all residual functions."""
+    blocks = [Block(Dense(UNITS, rng=k), LearnedScale(UNITS)) for k in range(3)]
+    found = path_spectrum(chain_of_blocks(blocks), INPUTS.float(), LABELS, draws=1, rng=0)
+    assert float(found["mean_length"]) == int(found["upper"]) == 0
+    assert np.isnan(found["slope"])
+    assert np.isnan(found["dominant_length"])
+
+
+def test_gradients_are_found_where_they_are_switched_off() -> None:
+    chain = scaling([0.5, 0.1])
+    with torch.no_grad():
+        off = path_spectrum(chain, INPUTS, LABELS, rng=0)
+    np.testing.assert_array_equal(off["share"], path_spectrum(chain, INPUTS, LABELS, rng=0)["share"])

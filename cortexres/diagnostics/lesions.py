@@ -10,8 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from cortexres.diagnostics.datasets import variable
-from cortexres.diagnostics.passages import kinds
-from cortexres.diagnostics.subject import Subject
+from cortexres.diagnostics.passages import Kind, kinds
 from cortexres.diagnostics.task import NO_SCORES, Run, scored, task
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained
@@ -66,12 +65,13 @@ def lesion(
     Srivastava, Greff & Schmidhuber (2015), Training very deep networks, arXiv:1507.06228, section 4.2
     """
     own = task(network, inputs, labels)
-    reasons = _reasons(own.subject, leaves)
+    each = kinds(own.subject)
+    reasons = _reasons(each, leaves)
     scores = [
         NO_SCORES if reason else own.score(_without({block}, leaves), batch_size=batch_size)
         for block, reason in enumerate(reasons)
     ]
-    changes = [kind.changes_shape for kind in kinds(own.subject)]
+    changes = [kind.changes_shape for kind in each]
     return own.subject.over_blocks(
         scored("block", scores, of="the network without the block", undefined="it cannot be deleted, see reason")
         | {
@@ -123,7 +123,7 @@ def lesion_random(
     Veit, Wilber & Belongie (2016), arXiv:1605.06431
     """
     own = task(network, inputs, labels)
-    possible = [block for block, reason in enumerate(_reasons(own.subject, leaves)) if not reason]
+    possible = [block for block, reason in enumerate(_reasons(kinds(own.subject), leaves)) if not reason]
     if draws < 1 or not counts or min(counts) < 1 or max(counts) > len(possible):
         raise ArgumentError(
             f"got counts={tuple(counts)} and draws={draws}, expected counts from 1 to {len(possible)}, the number of "
@@ -163,13 +163,13 @@ def _without(deleted: Collection[int], leaves: Leaves) -> Run:
     return run
 
 
-def _reasons(looked_at: Subject, leaves: Leaves) -> list[str]:
+def _reasons(each: list[Kind], leaves: Leaves) -> list[str]:
     """Return why each block cannot be deleted, "" where it can."""
     if leaves not in get_args(Leaves):
         raise ArgumentError(f"got leaves={leaves!r}, expected 'carried' or 'state'")
     reasons = [
         "" if (kind.carries if leaves == "carried" else not kind.changes_shape) else _REASONS[leaves]
-        for kind in kinds(looked_at)
+        for kind in each
     ]
     if all(reasons):
         raise ArgumentError(f"got a network none of whose blocks can be deleted, expected one that can: {reasons[0]}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from torch import Tensor, nn
 
 from cortexres.diagnostics.datasets import variable
@@ -89,7 +89,8 @@ def path_spectrum(
         ``mean_length``; ``lower`` and ``upper``, the lengths between which at least 95 % of the gradient lies;
         ``slope``, of a line through ``log10_gradient`` (decades per block); ``dominant_length``,
         ``n b / (1 + b)`` with ``b = 10 ** slope``: the mean were each residual function to scale gradients by b
-        (Littwin and Wolf); ``stderr_log10_gradient``, the standard error over stimuli and draws.
+        (Littwin and Wolf); ``stderr_log10_gradient``, the standard error over stimuli and draws. Slope and dominant
+        length are NaN where all gradients come along paths of one length.
 
     Raises
     ------
@@ -132,15 +133,20 @@ def _effective_depth(log_gradient: Array, log_paths: Array) -> dict[str, xr.Vari
     share = np.exp(weight - logsumexp(weight))
     lower, upper = np.searchsorted(np.cumsum(share) / share.sum(), [0.025, 0.975])
     there = np.isfinite(log_gradient)
-    slope = float(np.polyfit(lengths[there], log_gradient[there], 1)[0])
-    dominant = lengths[-1] / (1 + math.exp(-slope))  # n b / (1 + b) with b = exp(slope)
+    slope = float(np.polyfit(lengths[there], log_gradient[there], 1)[0]) if there.sum() > 1 else math.nan
+    dominant = lengths[-1] * expit(slope)  # n b / (1 + b) with b = exp(slope)
+    undefined = "gradients come along paths of one length only"
     return {
         "share": variable("length", share, "share of the gradient"),
         "mean_length": variable((), float(share @ lengths), "mean path length of the gradient", units="blocks"),
         "lower": variable((), lower, "lower end of 95 % of the gradient", units="blocks"),
         "upper": variable((), upper, "upper end of 95 % of the gradient", units="blocks"),
-        "slope": variable((), slope / _LOG10, "slope of log10_gradient", units="decades per block"),
-        "dominant_length": variable((), dominant, "mean path length if all blocks were alike", units="blocks"),
+        "slope": variable(
+            (), slope / _LOG10, "slope of log10_gradient", units="decades per block", undefined=undefined
+        ),
+        "dominant_length": variable(
+            (), dominant, "mean path length if all blocks were alike", units="blocks", undefined=undefined
+        ),
     }
 
 
@@ -153,7 +159,8 @@ class _Backward:
             self.states = self.chain.states(inputs)
             self.drive = self.chain.enter(inputs)[1]
         last = self.states[-1].requires_grad_()
-        loss = nn.functional.cross_entropy(self.chain.read(last), own.labels, reduction="sum")
+        with torch.enable_grad():
+            loss = nn.functional.cross_entropy(self.chain.read(last), own.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, last)
         self.direction, self.log_norm = split(gradient)
         if bool(self.log_norm.isinf().all()):
