@@ -7,8 +7,10 @@ import json
 import pickle
 from functools import cache, partial
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
@@ -22,7 +24,9 @@ from cortexres.nn.networks.create import Created, create
 from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.networks.stems import LinearStem
+from cortexres.nn.recording import record
 from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
+from cortexres.schema import check_network
 
 definition = cache(load_network)
 ROWS = list_networks()
@@ -384,3 +388,20 @@ def test_faults_of_conversion_are_named() -> None:
 def test_faults_of_the_memory_are_named() -> None:
     with pytest.raises(ArgumentError, match="got hidden_size=0 and classes=10"):
         ResidualMemory(tiny(), hidden_size=0, classes=10)
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "digits_tied_shared"])
+def test_every_network_is_recorded_with_exact_sums(name: str) -> None:
+    network, rng = made(name), np.random.default_rng(0)
+    flat = definition(name).flat
+    shape = (8, 8) if flat else (definition(name).channels, SIDE, SIDE)
+    dims = ("stimulus", *(() if flat else ("channel",)), "y", "x")
+    images = xr.Dataset({"image": (dims, rng.random((2, *shape)))}, coords={"stimulus": [3, 5]})
+    recorded = record(network, images)
+    stages = [recorded] if isinstance(recorded, xr.Dataset) else [node.to_dataset() for node in recorded.leaves]
+    for stage in map(check_network, stages):
+        total = stage["sum"] if "sum" in stage else stage["response"]
+        later = {"block": slice(1, None)}
+        summed = (stage["carried"] + stage["update"]).isel(later).to_numpy()
+        exact = {"rtol": 0, "atol": 1e-12 if name.startswith("cornet_rt") else 0}  # its parts are a difference of two
+        np.testing.assert_allclose(summed, total.isel(later).to_numpy(), **exact)

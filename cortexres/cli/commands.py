@@ -195,7 +195,7 @@ def _named_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]:
     images = _images(arguments.images, arguments.stimuli, arguments.seed, size=size, colour=colour)
     channels = images["image"][0].size if definition.flat else images.sizes.get("channel", 1)
     network = nn.create(arguments.model, rng=arguments.seed, device=arguments.device, channels=channels)
-    return _of_one_state(network), images
+    return network, images
 
 
 def _trained_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]:
@@ -205,14 +205,7 @@ def _trained_network(arguments: argparse.Namespace) -> tuple[object, xr.Dataset]
     network = nn.load_network(arguments.model, device=arguments.device)
     colour = (channels_of(network) or 1) > 1
     images = _images(arguments.images, arguments.stimuli, arguments.seed, size=None, colour=colour)
-    return _of_one_state(network), images
-
-
-def _of_one_state(network: object) -> object:
-    """The network, or the chain of blocks beside which it has a memory."""
-    from cortexres.nn.networks.residual_memory import ResidualMemory
-
-    return network.trunk if isinstance(network, ResidualMemory) else network
+    return network, images
 
 
 def compare(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import Area, Connection, Unrolling
@@ -23,6 +22,7 @@ from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBo
 from cortexres.nn.areas.summed_convolution import SummedConvolution
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step
+from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.networks.heads import PooledHead
 from cortexres.nn.networks.staged import Stage
@@ -243,7 +243,7 @@ class CornetS(nn.Module):
         for name, area in self._areas():
             rows, blocks = [], area.blocks()
             entry, _ = blocks[0]
-            with parametrize.cached():
+            with computed_once(True):
                 state = entry(state)
                 for block, index in blocks[1:]:
                     carried, update = block.parts(state, None, index)

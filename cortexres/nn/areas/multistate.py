@@ -9,7 +9,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import KINDS, Area, Connection, Unrolling, Wire, wires_of
@@ -20,6 +19,7 @@ from cortexres.nn.areas.parts import Parts, Split, split_alone
 from cortexres.nn.areas.readout import Readout, check_readout, check_seen, read_rows
 from cortexres.nn.areas.unrolling import order_of, reached
 from cortexres.nn.block import Block
+from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.recurrent import Injection, Trajectory
 from cortexres.nn.sizes import check_sizes
@@ -150,7 +150,7 @@ class MultiState(nn.Module):
         if h_0 is None and count != self.steps:
             self._check_seen(count)
         history, rows, read = self._start(x, h_0, first_step), read_rows(self.readout, count), []
-        with parametrize.cached():  # constrained weights are computed once, not at each step
+        with computed_once(True):
             for step in range(count):
                 parts = self._parts(history, self._frame(x, step), first_step + step)
                 history = self._after(history, parts)
@@ -194,7 +194,7 @@ class MultiState(nn.Module):
         count = count_steps(x, self.input_area, self.injection, self.steps, steps)
         history = self._start(x, h_0, first_step)
         rows = {name: [(past[0], past[0], torch.zeros_like(past[0]))] for name, past in history.items()}
-        with parametrize.cached():
+        with computed_once(True):
             for step in range(count):
                 parts = self._parts(history, self._frame(x, step), first_step + step, split)
                 history = self._after(history, parts)

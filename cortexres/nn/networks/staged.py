@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step
+from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.recurrent import Mode, Recurrent
 from cortexres.nn.transforms.transform import Transform
@@ -68,7 +68,7 @@ class Stage(nn.Module):
     def states(self, state: Tensor) -> list[Tensor]:
         """Return the state after each block."""
         states = []
-        with parametrize.cached():
+        with computed_once(self.recurrent is not None and self.recurrent.tied):
             for block, index in self.blocks():
                 state = block(state, None, index)
                 states.append(state)

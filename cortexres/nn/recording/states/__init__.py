@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chained
+from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.recording.states.of_areas import Areal, AreaStates
 from cortexres.nn.recording.states.of_chain import ChainStates
 from cortexres.nn.recording.states.of_graph import GraphStates
@@ -40,6 +41,8 @@ def source_of(
         If there is no way to its states, or an option does not apply to it.
     """
     if additions is None and modules is None:
+        if isinstance(network, ResidualMemory):  # its blocks are those of its trunk; the memory only reads them
+            network = network.trunk
         if isinstance(network, _Chained):
             return ChainStates(network, example, steps)
         if isinstance(network, Recordable):

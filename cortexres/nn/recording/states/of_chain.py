@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain, Chained, Step
+from cortexres.nn.constrained import computed_once
 from cortexres.nn.recording.states.state import Keep, Place, Stage, facts_of, in_evaluation
 
 
@@ -30,7 +30,7 @@ class ChainStates:
 
     def __init__(self, network: Chained, example: Tensor, steps: int | None = None) -> None:
         self._network, self._chain = network, _with_steps(network.chain(), steps)
-        with torch.no_grad(), in_evaluation(network), parametrize.cached():
+        with torch.no_grad(), in_evaluation(network):
             states = self._chain.states(example[:1])
         # Blocks that change the shape begin a stage here, as their sums have its shape; in a chain they stand alone.
         self._stages: list[list[Step]] = [[]]
@@ -46,7 +46,7 @@ class ChainStates:
 
     def run(self, inputs: Tensor, keep: Keep) -> None:
         """Run the chain on a batch and hand over each state as soon as it is there."""
-        with torch.no_grad(), in_evaluation(self._network), parametrize.cached():
+        with torch.no_grad(), in_evaluation(self._network), computed_once(self._chain.tied):
             state, drive = self._chain.enter(inputs)
             if not self._chain.steps:
                 Place(0, 0, 1, has_sum=False).start(keep, state)
