@@ -89,6 +89,19 @@ def test_drawn_paths_estimate_the_symmetric_sums() -> None:
     assert (np.abs(error) < 4 * found["stderr_log10_gradient"] + 1e-12).all()
 
 
+def test_paths_of_one_stimulus_are_no_independent_samples() -> None:
+    """Each stimulus alike, the error is that over stimuli however many paths there are; a single one has none."""
+    chain = scaling([0.5] * 4)
+    last = chain.states(INPUTS)[-1].detach().requires_grad_()
+    loss = nn.functional.cross_entropy(chain.read(last), LABELS, reduction="sum")
+    norms = torch.autograd.grad(loss, last)[0].norm(dim=1)
+    expected = float(norms.std() / norms.mean() / math.sqrt(len(INPUTS)) / math.log(10))
+    for draws in (1, 6, 100):
+        found = path_spectrum(chain, INPUTS, LABELS, draws=draws, rng=0)["stderr_log10_gradient"]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert np.isnan(path_spectrum(chain, INPUTS[:1], LABELS[:1], rng=0)["stderr_log10_gradient"]).all()
+
+
 def test_equal_weights_give_a_binomial() -> None:
     """With all weights w the share of length k is that of Bin(n, w / (1 + w)), from one path of each length."""
     n, w = 30, 0.3

@@ -86,11 +86,11 @@ def path_spectrum(
     Dataset
         Over ``length``, 0 to n: ``log10_gradient`` of the mean norm over stimuli and paths (the loss is a stimulus's
         own); ``log10_paths``, the number of paths; ``share`` of the gradient, their product over its sum. And
-        ``mean_length``; ``lower`` and ``upper``, the lengths between which at least 95 % of the gradient lies;
-        ``slope``, of a line through ``log10_gradient`` (decades per block); ``dominant_length``,
+        ``mean_length``, the effective depth; ``lower`` and ``upper``, the lengths between which at least 95 % of the
+        gradient lies; ``slope``, of a line through ``log10_gradient`` (decades per block); ``dominant_length``,
         ``n b / (1 + b)`` with ``b = 10 ** slope``: the mean were each residual function to scale gradients by b
-        (Littwin and Wolf); ``stderr_log10_gradient``, the standard error over stimuli and draws. Slope and dominant
-        length are NaN where all gradients come along paths of one length.
+        (Littwin and Wolf); ``stderr_log10_gradient``, the standard error over stimuli, NaN of a single one. Slope and
+        dominant length are NaN where all gradients come along paths of one length.
 
     Raises
     ------
@@ -138,7 +138,9 @@ def _effective_depth(log_gradient: Array, log_paths: Array) -> dict[str, xr.Vari
     undefined = "gradients come along paths of one length only"
     return {
         "share": variable("length", share, "share of the gradient"),
-        "mean_length": variable((), float(share @ lengths), "mean path length of the gradient", units="blocks"),
+        "mean_length": variable(
+            (), float(share @ lengths), "effective depth: mean path length of the gradient", units="blocks"
+        ),
         "lower": variable((), lower, "lower end of 95 % of the gradient", units="blocks"),
         "upper": variable((), upper, "upper end of 95 % of the gradient", units="blocks"),
         "slope": variable(
@@ -209,11 +211,14 @@ def _subsets(n: int, k: int, draws: int, stimuli: int, generator: np.random.Gene
 
 
 def _relative_stderr(log_norms: Array) -> float:
-    """Return the standard error of log10 of a mean of exponentials."""
+    """Return the standard error of log10 of a mean of exponentials of (draw, stimulus).
+
+    Paths of one stimulus share its gradient at the end, so that stimuli are independent, not paths.
+    """
     top = log_norms.max()
-    if not np.isfinite(top) or log_norms.size < 2:
+    if not np.isfinite(top) or log_norms.shape[1] < 2:
         return math.nan
-    values = np.exp(log_norms - top)
+    values = np.exp(log_norms - top).mean(axis=0)
     return float(values.std(ddof=1) / math.sqrt(values.size) / values.mean() / _LOG10)
 
 
