@@ -96,6 +96,7 @@ def test_small_updates_keep_the_correlation() -> None:
     found, _ = correlations(scaled, [50])
     assert found[0] > 0.75
     assert found[0] == pytest.approx(0.808, abs=0.03)
+    assert found[0] == pytest.approx((1 + 0.1**2 * 50) ** -0.5, abs=0.03)  # 1 / (beta sqrt(L)) would be 1.41
 
 
 def test_residual_blocks_without_norm_leave_their_law_as_states_become_alike() -> None:

@@ -53,9 +53,9 @@ def gradient_correlation(
     Cosines are not centred over units: at initialisation the mean over random weights is 0, and after training the
     direction that all gradients share is what is asked for. Laws at initialisation (Balduzzi et al.), L blocks above:
     2^-L for plain rectifier layers; (3/4)^L for residual ones without normalisation; about 1 / (beta sqrt(L)) for
-    residual ones with batch normalisation, scaled by beta. They take states of different inputs to be uncorrelated;
-    without normalisation those become alike with depth (``state_correlation`` says so), and the correlation of
-    gradients stays above (3/4)^L from some 8 blocks on.
+    residual ones with batch normalisation, scaled by beta, where that is far below 1, and 1 / sqrt(1 + beta^2 L) where
+    it is not. They take states of different inputs to be uncorrelated; without normalisation those become alike with
+    depth (``state_correlation`` says so), and the correlation of gradients stays above (3/4)^L from some 8 blocks on.
 
     References
     ----------
