@@ -180,8 +180,8 @@ class Linear(nn.Module):
 class Highway(nn.Module):
     """``(1 - T) h + T F`` with a learned gate ``T = sigmoid(W h + b)`` per unit; b < 0 carries at first.
 
-    With `Dense` it is the step of a GRU without reset gate, and an Euler step whose time constant depends on the
-    state.
+    With `Dense` it is the step of a GRU without reset gate whose update gate sees the state alone, and an Euler step
+    whose time constant depends on the state.
 
     Parameters
     ----------
