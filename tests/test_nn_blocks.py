@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from cortexres import nn
 from cortexres.errors import ArgumentError
 from cortexres.nn import initial
+from cortexres.nn.areas.summed_convolution import SummedConvolution
 
 UNITS, STEPS, BATCH = 5, 7, 3
 
@@ -119,6 +120,59 @@ def test_a_run_goes_on_from_its_last_state() -> None:
         second, end = network(x if x is not movie else movie[:, 4:], h_n, steps=2)
         assert torch.equal(torch.cat([first, second], dim=1), whole)
         assert torch.equal(end, last)
+
+
+@pytest.mark.parametrize("injection", ["every", "first"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_run_that_is_told_its_past_goes_on_with_blocks_norms_and_input(injection: Any, tied: bool) -> None:
+    network = nn.Recurrent(dense_block(norm=nn.Norm("layer", steps=STEPS)), steps=STEPS, injection=injection)
+    norm = network.block.get_parameter("transform.norms.0.weight")
+    torch.nn.init.normal_(norm, generator=torch.Generator().manual_seed(0))  # steps differ
+    network = network if tied else network.to_untied()
+    whole, last = network(drive())
+    first, h_n = network(drive(), steps=4)
+    second, end = network(drive(), h_n, steps=3, first_step=4)
+    assert torch.equal(torch.cat([first, second], dim=1), whole)
+    assert torch.equal(end, last)
+    assert torch.equal(network.trajectory(drive(), h_n, steps=3, first_step=4).response[:, 1:], second)
+
+
+def test_resetting_draws_the_weights_of_all_blocks_anew() -> None:
+    for network in (recurrent(), recurrent().to_untied()):
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        network.reset_parameters(3)
+        first = {key: value.clone() for key, value in network.state_dict().items()}
+        changed = {key for key, value in first.items() if not torch.equal(value, before[key])}
+        assert changed == {key for key in before if key.endswith("weight")}
+        assert len({tuple(first[key].flatten().tolist()) for key in changed}) == len(changed)
+        network.reset_parameters(3)
+        assert all(torch.equal(value, first[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("injection", ["every", "first"])
+def test_exports_for_batches_of_any_size(injection: Any) -> None:
+    network, batch = recurrent(injection=injection), torch.export.Dim("batch")
+    exported = torch.export.export(network, (drive(),), dynamic_shapes={"x": {0: batch}}).module()
+    larger = draw(BATCH + 2, UNITS, seed=3)
+    assert torch.equal(exported(larger)[0], network(larger)[0])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        nn.Convolutional(2, rng=0),
+        SummedConvolution(2, rng=0),
+        nn.Dense(2, rng=0),
+        nn.LooksLinear(2, rng=0),
+        nn.ExcitatoryInhibitory(1, 1, rng=0),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_a_drive_is_not_stretched(transform: torch.nn.Module) -> None:
+    network = nn.Recurrent(nn.Block(transform), steps=2)
+    positions = (3, 3) if network.block.state_dims == 3 else ()
+    with pytest.raises(ArgumentError, match=r"got a drive of shape \(3, 1.* for a state of shape \(3, 2"):
+        network(torch.zeros(3, 1, *positions))
 
 
 def test_the_readout_is_all_states_or_one() -> None:
@@ -276,7 +330,13 @@ FAULTS: list[tuple[Callable[[], object], str]] = [
     (lambda: recurrent(injection="first")(MOVIE), "got a movie with injection='first'"),
     (lambda: recurrent()(drive(), steps=-1), "steps=-1, expected 0 or more"),
     (lambda: recurrent()(MOVIE, steps=5), "steps=5, expected at most 4: the movie has no more frames"),
-    (lambda: recurrent().to_untied()(drive(), steps=8), "steps=8, expected at most 7: an untied network ends there"),
+    (lambda: recurrent()(drive(), first_step=-1), "first_step=-1, expected 0 or more"),
+    (
+        lambda: recurrent().to_untied()(drive(), steps=4, first_step=4),
+        "steps=4 after first_step=4, expected at most 7 in all: an untied network ends there",
+    ),
+    (lambda: recurrent()(drive(), drive()[None]), r"got h_0 of shape \(1, 3, 5\), expected 2 dims, .* of 3"),
+    (lambda: recurrent()(drive(), drive()[:1]), r"got h_0 of shape \(1, 5\), expected 2 dims"),
     (lambda: recurrent(readout=3)(drive(), steps=2), "got steps=2, expected 3 or more: the network is read"),
     (lambda: recurrent().to_untied().to_untied(), "got an untied network, expected a tied one"),
     (lambda: recurrent().to_untied(0), "steps=0, expected 1 or more"),

@@ -58,6 +58,14 @@ def test_a_continued_run_is_the_whole_run(unrolling: Unrolling) -> None:
     assert all(torch.equal(end[key], last[key]) for key in last)
 
 
+def test_an_input_at_first_does_not_enter_a_continued_run() -> None:
+    network = hierarchy(steps=5, injection="first")
+    whole, _ = network(images(), steps=5)
+    _, between = network(images(), steps=3)
+    late, _ = network(images(), between, steps=2, first_step=3)
+    assert torch.equal(late, whole[:, 3:])
+
+
 def test_states_that_are_left_out_are_at_rest() -> None:
     network = hierarchy(steps=3)
     state = drawn(BATCH, *V2.shape)

@@ -8,8 +8,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
+from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.shortcuts import Identity
-from cortexres.nn.transforms.transform import Transform
+from cortexres.nn.transforms.transform import Transform, driven
 
 
 class Block(nn.Module):
@@ -42,6 +43,10 @@ class Block(nn.Module):
         self.shortcut = Identity() if shortcut is None else shortcut
         self.activation = activation
 
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw the weights of F, then those of the shortcut anew."""
+        reset_children(self, rng)
+
     def parts(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> tuple[Tensor, Tensor]:
         """Return (x, F(x)), the two terms whose sum is the next state before any activation.
 
@@ -57,7 +62,7 @@ class Block(nn.Module):
         Raises
         ------
         ArgumentError
-            If x and F(x) differ in shape: torch would stretch one of them without a word.
+            If x and F(x) differ in shape, or x and the drive: torch would stretch one of them without a word.
         """
         transform = cast("Transform", self.transform)
         inside = drive is not None and transform.takes_drive
@@ -69,7 +74,7 @@ class Block(nn.Module):
                 "where F changes the shape, the shortcut is a Projection or ZeroPadding"
             )
         if drive is not None and not inside:
-            carried = carried + drive
+            carried = driven(carried, drive)
         return carried, added
 
     def finish(self, total: Tensor) -> Tensor:

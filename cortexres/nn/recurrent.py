@@ -12,6 +12,8 @@ from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.chain import Step
 from cortexres.nn.constrained import computed_once
+from cortexres.nn.initial import Rng, reset_children
+from cortexres.nn.transforms.transform import driven
 from cortexres.nn.untie import alone, together
 
 Injection = Literal["every", "first"]
@@ -86,6 +88,10 @@ class Recurrent(nn.Module):
         else:
             self.blocks = nn.ModuleList(block)
 
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw the weights of all blocks anew; norms start where they do."""
+        reset_children(self, rng)
+
     def at(self, step: int) -> tuple[Block, int]:
         """Return the block of a step, and the step that it is told."""
         if self.tied:
@@ -93,7 +99,9 @@ class Recurrent(nn.Module):
         block: Block = self.blocks[step]  # type: ignore[assignment]
         return block, 0
 
-    def forward(self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None, first_step: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """Return (output, last state) of a run.
 
         Parameters
@@ -104,24 +112,29 @@ class Recurrent(nn.Module):
             State to start from; zeros where it is left out.
         steps : int, optional
             Number of steps; the network's own, or one per frame, where it is left out.
+        first_step : int
+            How many steps went before: untied blocks, and what normalisation keeps per step, are taken from there on,
+            and an input that enters at the first step does not enter again. The readout's steps are of this run.
 
         Returns
         -------
         output : Tensor
             (batch, steps, ...) where `readout` is ``"all"``, otherwise one state, (batch, ...).
         h_n : Tensor of shape (batch, ...)
-            The state after the last step; a run that starts from it goes on where this one ended.
+            The state after the last step; a run that starts from it, told as `first_step` how many went before, goes
+            on exactly where this one ended.
 
         Raises
         ------
         ArgumentError
-            If `x` has other dims, `steps` is out of range, or the readout step is not reached.
+            If `x` or `h_0` has another shape, `steps` or `first_step` is out of range, or the readout step is not
+            reached.
         """
-        count = self._count(x, steps)
-        state, read = self._start(x, h_0), []
+        count = self._count(x, steps, first_step)
+        state, read = self._start(x, h_0, first_step), []
         with computed_once(self.tied):
             for step in range(count):
-                block, index = self.at(step)
+                block, index = self.at(first_step + step)
                 state = self._noisy(block(state, self._drive(x, step), index))
                 if self.readout == "all" or self.readout == step + 1:
                     read.append(state)
@@ -130,16 +143,19 @@ class Recurrent(nn.Module):
         if not read and count:
             raise ArgumentError(f"got steps={count}, expected {self.readout} or more: the network is read at that step")
         if self.readout == "all":
-            return torch.stack(read, dim=1) if read else state.new_empty(len(state), 0, *state.shape[1:]), state
+            return torch.stack(read, dim=1) if read else state.new_empty(state.shape[0], 0, *state.shape[1:]), state
         return read[0] if read else state, state
 
-    def trajectory(self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None) -> Trajectory:
+    def trajectory(
+        self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None, first_step: int = 0
+    ) -> Trajectory:
         """Return every state of a run, with what each step carried and added; arguments and errors as in `forward`."""
-        state = self._start(x, h_0)
+        count = self._count(x, steps, first_step)
+        state = self._start(x, h_0, first_step)
         rows = [(state, state, torch.zeros_like(state))]
         with computed_once(self.tied):
-            for step in range(self._count(x, steps)):
-                block, index = self.at(step)
+            for step in range(count):
+                block, index = self.at(first_step + step)
                 carried, update = block.parts(state, self._drive(x, step), index)
                 state = self._noisy(block.finish(carried + update))
                 rows.append((state, carried, update))
@@ -147,7 +163,7 @@ class Recurrent(nn.Module):
 
     def entered(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return (state before the first step, drive of every step or None) for an input that stays the same."""
-        return self._start(x, None), self._drive(x, 0)
+        return self._start(x, None, 0), self._drive(x, 0)
 
     def chain_steps(self, *, stage: int, name: str) -> tuple[Step, ...]:
         """Return the steps of the network as those of a chain, in which it is the stage `stage` called `name`."""
@@ -203,7 +219,7 @@ class Recurrent(nn.Module):
         made.readout = self.readout
         return made.train(self.training)
 
-    def _count(self, x: Tensor, steps: int | None) -> int:
+    def _count(self, x: Tensor, steps: int | None, first_step: int) -> int:
         """Return the number of steps of a run on `x`."""
         movie = self._is_movie(x)
         own = x.shape[1] if movie else self.steps
@@ -212,9 +228,12 @@ class Recurrent(nn.Module):
             raise ArgumentError(f"got steps={count}, expected 0 or more")
         if movie and count > own:
             raise ArgumentError(f"got steps={count}, expected at most {own}: the movie has no more frames")
-        if not self.tied and count > self.steps:
+        if first_step < 0:
+            raise ArgumentError(f"got first_step={first_step}, expected 0 or more")
+        if not self.tied and first_step + count > self.steps:
             raise ArgumentError(
-                f"got steps={count}, expected at most {self.steps}: an untied network ends there; tie it"
+                f"got steps={count} after first_step={first_step}, expected at most {self.steps} in all: an untied "
+                "network ends there; tie it"
             )
         return count
 
@@ -229,12 +248,18 @@ class Recurrent(nn.Module):
             raise ArgumentError("got a movie with injection='first', expected injection='every': a frame enters a step")
         return movie
 
-    def _start(self, x: Tensor, h_0: Tensor | None) -> Tensor:
+    def _start(self, x: Tensor, h_0: Tensor | None, first_step: int) -> Tensor:
         """Return the state before the first step."""
         first = x[:, 0] if self._is_movie(x) else x
-        if self.injection == "first":
-            return first if h_0 is None else h_0 + first
-        return self.at(0)[0].initial_state(first) if h_0 is None else h_0
+        enters = self.injection == "first" and not first_step
+        if h_0 is None:
+            return first if enters else self.at(0)[0].initial_state(first)
+        if h_0.ndim != first.ndim or h_0.shape[0] != first.shape[0]:
+            raise ArgumentError(
+                f"got h_0 of shape {tuple(h_0.shape)}, expected {first.ndim} dims, (batch, ...), for a batch of "
+                f"{first.shape[0]}"
+            )
+        return driven(h_0, first) if enters else h_0
 
     def _drive(self, x: Tensor, step: int) -> Tensor | None:
         """Return what enters at a step."""

@@ -44,7 +44,8 @@ def history_of(
 
 
 def _of_area(given: Mapping[str, Tensor], area: Area, depth: int, x: Tensor) -> tuple[Tensor, ...]:
-    shapes = {area.name: (len(x), *area.shape), _past(area.name): (len(x), depth - 1, *area.shape)}
+    batch = x.shape[0]
+    shapes = {area.name: (batch, *area.shape), _past(area.name): (batch, depth - 1, *area.shape)}
     found = {key: given.get(key, x.new_zeros(shape)) for key, shape in shapes.items()}
     for key, shape in shapes.items():
         if tuple(found[key].shape) != shape:

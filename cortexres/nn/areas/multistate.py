@@ -131,14 +131,16 @@ class MultiState(nn.Module):
         steps : int, optional
             Number of steps; the network's own, or one per frame, where it is left out.
         first_step : int
-            How many steps went before, for what normalisation keeps per step. The readout's steps are of this run.
+            How many steps went before: what normalisation keeps per step is taken from there on, and an input that
+            enters at the first step does not enter again. The readout's steps are of this run.
 
         Returns
         -------
         output : Tensor
             States of the readout area, as `readout` says.
         h_n : dict of Tensor
-            All states after the last step; a run that starts from them goes on exactly where this one ended.
+            All states after the last step; a run that starts from them, told as `first_step` how many went before,
+            goes on exactly where this one ended.
 
         Raises
         ------
@@ -246,11 +248,11 @@ class MultiState(nn.Module):
     def _start(self, x: Tensor, h_0: States | None, first_step: int) -> History:
         """Return the history before the first step."""
         history = history_of({} if h_0 is None else h_0, self.areas, self.depth, x)
-        if self.injection == "first":
+        if self.injection == "first" and not first_step:
             for wire in self.wires:
                 if wire.source == self.input_area.name:
                     latest, *past = history[wire.target]
-                    history[wire.target] = (latest + _through(self.operator(wire), wire, x, first_step), *past)
+                    history[wire.target] = (latest + _through(self.operator(wire), wire, x, 0), *past)
         return history
 
     def _frame(self, x: Tensor, step: int) -> Tensor | None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.norms import Norm
 from cortexres.nn.transforms.layer import Activation, Layer
-from cortexres.nn.transforms.transform import resting
+from cortexres.nn.transforms.transform import driven, resting
 
 
 class SummedConvolution(nn.Module):
@@ -62,5 +62,5 @@ class SummedConvolution(nn.Module):
 
     def forward(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> Tensor:
         """Return the update, (batch, channel, y, x), for a state and a drive of that shape."""
-        update: Tensor = self.layer(state if drive is None else state + drive, step)
+        update: Tensor = self.layer(state if drive is None else driven(state, drive), step)
         return update

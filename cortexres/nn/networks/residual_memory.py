@@ -99,7 +99,7 @@ class ResidualMemory(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (batch, class)."""
         states = self.trunk.states(images)
-        read = cell = states[0].new_zeros(len(images), self.memory.hidden_size)
+        read = cell = states[0].new_zeros(images.shape[0], self.memory.hidden_size)
         for state in states[1:]:
             read, cell = self.memory(self._written(state), (read, cell))
         logits: Tensor = self.trunk.head(states[-1]) + self.readout(read)

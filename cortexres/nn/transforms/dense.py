@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cortexres.nn.initial import Rng, empty_linear, reset_children
 from cortexres.nn.norms import Norm, normalised
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.transform import resting
+from cortexres.nn.transforms.transform import driven, resting
 
 
 class Dense(nn.Module):
@@ -92,7 +92,7 @@ class Dense(nn.Module):
         for k, layer in enumerate(self.layers):
             x = layer(x)
             if k == 0 and drive is not None:
-                x = x + (drive if self.input is None else self.input(drive))
+                x = driven(x, drive if self.input is None else self.input(drive))
             x = normalised(self.norms[k] if len(self.norms) else None, x, step)
             if self.final_activation or k < len(self.layers) - 1:
                 x = self.activation(x)

@@ -14,7 +14,7 @@ from cortexres.nn.dale import constrain, law_of, signs_of
 from cortexres.nn.initial import Rng, empty_convolution, empty_linear, fill_, stream, zero_
 from cortexres.nn.norms import Norm, normalised
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.transform import resting
+from cortexres.nn.transforms.transform import driven, resting
 
 
 class ExcitatoryInhibitory(nn.Module):
@@ -134,7 +134,7 @@ class ExcitatoryInhibitory(nn.Module):
         """Return the update, shaped as the state, (batch, unit) or (batch, channel, y, x), under a drive."""
         current = self.recurrent(torch.relu(state))
         if drive is not None:
-            current = current + (drive if self.input is None else self.input(drive))
+            current = driven(current, drive if self.input is None else self.input(drive))
         current = normalised(self.norm, current, step)
         if self.bias is not None:
             current = current + self.bias.view(-1, *(1,) * (self.state_dims - 1))

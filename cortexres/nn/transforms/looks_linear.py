@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, empty_linear, generator_from, zero_
-from cortexres.nn.transforms.transform import resting
+from cortexres.nn.sizes import check_sizes
+from cortexres.nn.transforms.transform import driven, resting
 
 
 def crelu(x: Tensor) -> Tensor:
@@ -91,8 +92,7 @@ class LooksLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if n_units < 1:
-            raise ArgumentError(f"got n_units={n_units}, expected 1 or more: give the width of the state")
+        check_sizes(n_units=n_units)
         self.in_channels = self.out_channels = n_units
         self.gain = gain
         self.layer = empty_linear(2 * n_units, n_units, bias=bias, device=device, dtype=dtype)
@@ -110,7 +110,7 @@ class LooksLinear(nn.Module):
     def forward(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> Tensor:
         """Return the update, (batch, unit), for a state and a drive of the same shape."""
         update: Tensor = self.layer(crelu(state))
-        return update if drive is None else update + drive
+        return update if drive is None else driven(update, drive)
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from cortexres.errors import ArgumentError
+
 
 class Transform(Protocol):
     """A residual function F; every module of this folder is one, and so is any module with these members.
@@ -37,4 +39,20 @@ class Transform(Protocol):
 
 def resting(drive: Tensor, channels: int) -> Tensor:
     """Return zeros (batch, channel, ...) with the positions of `drive`, (batch, its channels, ...)."""
-    return drive.new_zeros(len(drive), channels, *drive.shape[2:])
+    return drive.new_zeros(drive.shape[0], channels, *drive.shape[2:])
+
+
+def driven(x: Tensor, drive: Tensor) -> Tensor:
+    """Return the sum of a state, or what came of it, and a drive.
+
+    Raises
+    ------
+    ArgumentError
+        If they differ in shape: torch would stretch one of them without a word.
+    """
+    if x.shape != drive.shape:
+        raise ArgumentError(
+            f"got a drive of shape {tuple(drive.shape)} for a state of shape {tuple(x.shape)}, expected the same: "
+            "bring the input there first, or give the transform an input_size where it has one"
+        )
+    return x + drive
