@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 60 * 60
 NO_TESTS = 5  # pytest's exit code where the marker selects nothing
 CLOSING_LINES = 15
+SLOW = ".venv/bin/python -m pytest -m slow --timeout=3000"
 FOREIGN = (
     ".venv/bin/pip install -q -c constraints.txt -e '.[test,foreign]' && "
     ".venv/bin/python -m pytest tests/test_nn_record_libraries.py"
@@ -75,23 +76,21 @@ def _out_of_time(process: subprocess.Popen) -> None:
 
 
 def main() -> int:
-    """Run both parts and return the exit code."""
+    """Run all parts until one fails, and return its exit code."""
     start = time.monotonic()
+    parts = {"Test it": readme_command("Test it"), "slow tests": SLOW, "models of others": FOREIGN}
+    closing, code = [], 0
     with tempfile.TemporaryDirectory(prefix="cortexres-ci-") as folder:
         tree = Path(folder)
         copy_tree(tree)
-        code, fast = run(readme_command("Test it"), tree, LIMIT_S)
-        slow: list[str] = []
-        foreign: list[str] = []
-        if code == 0:
-            left = LIMIT_S - (time.monotonic() - start)
-            code, slow = run(".venv/bin/python -m pytest -m slow --timeout=3000", tree, left)
-            code = 0 if code == NO_TESTS else code
-        if code == 0:
-            left = LIMIT_S - (time.monotonic() - start)
-            code, foreign = run(FOREIGN, tree, left)
+        for name, command in parts.items():
+            lines = ["not run"]
+            if code == 0:
+                code, lines = run(command, tree, LIMIT_S - (time.monotonic() - start))
+                code = 0 if code == NO_TESTS and command == SLOW else code
+            closing += [f"-- {name}", *lines]
     print(f"\n==== closing lines, after {time.monotonic() - start:.0f} s ====")
-    print("\n".join(["-- Test it", *fast, "-- slow tests", *(slow or ["not run"]), "-- models of others", *(foreign or ["not run"])]))
+    print("\n".join(closing))
     print("PASSED" if code == 0 else f"FAILED with exit code {code}")
     return code
 
