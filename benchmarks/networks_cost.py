@@ -56,14 +56,14 @@ def costs(contenders: list[Contender], *, rounds: int, device: torch.device) -> 
 
 
 def saved_bytes(contender: Contender) -> int:
-    """Bytes that autograd keeps from a forward pass for the backward pass, parameters and inputs left out."""
+    """Bytes that autograd keeps from a forward pass for the backward pass, parameters left out."""
     held: dict[int, int] = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in contender.parameters}
     keep = []  # storages must outlive the count, or an address could be used twice
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if not tensor.is_leaf and storage.data_ptr() not in parameters:  # a transposed weight is no leaf
+        if storage.data_ptr() not in parameters:
             held[storage.data_ptr()] = storage.nbytes()
             keep.append(storage)
         return tensor
