@@ -383,11 +383,11 @@ def test_blocks_that_went_apart_share_a_weight_that_keeps_the_law() -> None:
             block.get_parameter(key).copy_(torch.randn(UNITS, UNITS, generator=torch.Generator().manual_seed(k)))
     with pytest.raises(ArgumentError, match="of block 1 unlike that of block 0"):
         nn.Recurrent.from_untied(untied)
-    raws = [block.get_parameter(key) for block in untied.blocks]
-    for mode, raw in (("mean", torch.stack(raws).mean(0)), ("first", raws[0])):
-        tied = nn.Recurrent.from_untied(untied, mode=mode)
-        assert torch.equal(tied.block.get_parameter(key), raw)
-        assert keeps_the_law(tied.get_submodule("block.transform.recurrent").weight)
+    weights = [block.get_submodule("transform.recurrent").weight for block in untied.blocks]
+    for mode, expected in (("mean", torch.stack(weights).mean(0)), ("first", weights[0])):
+        found = nn.Recurrent.from_untied(untied, mode=mode).get_submodule("block.transform.recurrent").weight
+        assert torch.equal(found, expected)
+        assert keeps_the_law(found)
 
 
 # learning

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 
@@ -59,7 +60,19 @@ def together(blocks: Sequence[M], *, mode: Literal["check", "mean", "first"]) ->
     for name, module in list(shared.named_modules()):
         if isinstance(module, Stepped):
             shared.set_submodule(name, module.merged([_stepped(block, name) for block in blocks], combine))
+    if mode == "mean":
+        _average_constrained(shared, blocks)
     return shared
+
+
+@torch.no_grad()
+def _average_constrained(shared: nn.Module, blocks: Sequence[nn.Module]) -> None:
+    """Set constrained weights to the mean of the weights: that of the raw values, of either sign, is another."""
+    for name, module in shared.named_modules():
+        if parametrize.is_parametrized(module):
+            for own in cast("nn.ModuleDict", module.parametrizations):
+                weights = [getattr(block.get_submodule(name), own) for block in blocks]
+                setattr(module, own, torch.stack(weights).mean(dim=0))
 
 
 def _stepped(block: nn.Module, name: str) -> Any:
