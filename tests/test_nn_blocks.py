@@ -277,6 +277,34 @@ def test_blocks_that_differ_are_averaged_or_represented_by_the_first() -> None:
         nn.Recurrent.from_untied(untied)
 
 
+def test_the_mean_of_constrained_weights_is_that_of_the_weights() -> None:
+    tied = nn.Recurrent(nn.Block(nn.ExcitatoryInhibitory(3, 1, rng=0)), steps=3)
+    untied = tied.to_untied()
+    with torch.no_grad():  # the same weight: its raw values may be of either sign
+        untied.blocks[1].get_parameter("transform.recurrent.parametrizations.weight.original").neg_()
+    found = nn.Recurrent.from_untied(untied, mode="mean").block.transform.recurrent.weight
+    torch.testing.assert_close(found, tied.block.transform.recurrent.weight, rtol=1e-6, atol=0)
+
+
+def test_layers_of_torch_are_reset_from_the_stream_too() -> None:
+    layers = torch.nn.Sequential(torch.nn.ConvTranspose2d(2, 2, 2), torch.nn.GroupNorm(1, 2), torch.nn.Conv1d(2, 2, 3))
+    torch.nn.init.zeros_(layers.get_parameter("1.weight"))
+    before = torch.get_rng_state()
+    drawn = []
+    for seed in (1, 1, 2):
+        initial.reset_children(layers, seed)
+        drawn.append({key: value.clone() for key, value in layers.state_dict().items()})
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(drawn[0][key], drawn[1][key]) for key in drawn[0])
+    assert not any(torch.equal(drawn[0][key], drawn[2][key]) for key in ("0.weight", "2.weight"))
+    assert drawn[0]["1.weight"].tolist() == [1, 1]
+    torch.manual_seed(5)
+    initial.reset_children(layers)
+    found, _ = layers.get_parameter("0.weight").clone(), torch.manual_seed(5)
+    layers[0].reset_parameters()
+    assert torch.equal(layers.get_parameter("0.weight"), found)
+
+
 def test_a_constrained_weight_is_computed_once_for_all_steps() -> None:
     class Counting(torch.nn.Module):
         calls = 0

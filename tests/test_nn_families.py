@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from functools import cache, partial
 
 import numpy as np
@@ -21,9 +22,10 @@ from cortexres.errors import ArgumentError, DefinitionError
 from cortexres.nn import Block, Convolutional, Identity, Norm, NoShortcut, Projection, Recurrent, ZeroPadding
 from cortexres.nn.networks import parts
 from cortexres.nn.networks.create import Created, create
+from cortexres.nn.networks.heads import PooledHead
 from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
-from cortexres.nn.networks.stems import LinearStem
+from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
 from cortexres.nn.recording import record
 from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 from cortexres.schema import check_network
@@ -355,6 +357,20 @@ def test_networks_on_cuda_equal_those_on_the_cpu(name: str) -> None:
 # Faults
 
 
+SIZES = [
+    (lambda: ConvolutionalStem(0, 4), "in_channels=0, expected 1 or more"),
+    (lambda: ConvolutionalStem(3, 4, kernel_size=4), "kernel_size=4, expected an odd number"),
+    (lambda: LinearStem(4, 0), "width=0, expected 1 or more"),
+    (lambda: PooledHead(4, 0), "classes=0, expected 1 or more"),
+]
+
+
+@pytest.mark.parametrize(("made", "message"), SIZES, ids=[message for _, message in SIZES])
+def test_faults_of_stems_and_heads_are_named(made: Callable[[], object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        made()
+
+
 def block(channels: int = 4) -> Block:
     return Block(Convolutional(channels, rng=0))
 
@@ -386,7 +402,7 @@ def test_faults_of_conversion_are_named() -> None:
 
 
 def test_faults_of_the_memory_are_named() -> None:
-    with pytest.raises(ArgumentError, match="got hidden_size=0 and classes=10"):
+    with pytest.raises(ArgumentError, match="got hidden_size=0, expected 1 or more"):
         ResidualMemory(tiny(), hidden_size=0, classes=10)
 
 

@@ -54,6 +54,11 @@ class Derived:
         return {"response": response, "feedforward": response + 1, "hidden": response} | self.replaced
 
 
+def test_inputs_are_of_the_type_asked_for() -> None:
+    assert nn.inputs_of(network(), stimuli()).dtype == torch.float64
+    assert nn.inputs_of(network().float(), stimuli(), dtype=torch.float32).dtype == torch.float32
+
+
 def test_tied_and_untied_compute_the_same() -> None:
     tied = network()
     untied = tied.to_untied()

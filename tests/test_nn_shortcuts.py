@@ -209,6 +209,14 @@ def test_soft_assignment_takes_one_gamma_per_unit(dims: int) -> None:
         nn.SoftAssignment(torch.tensor([0.5, 1.5]))
 
 
+def test_gamma_per_unit_is_set_again_where_its_memory_is_new() -> None:
+    gamma = torch.tensor([0.1, 0.5, 1.0])
+    block = nn.Block(nn.Dense(3), nn.SoftAssignment(gamma)).to("meta").to_empty(device="cpu")
+    torch.nn.init.zeros_(block.get_buffer("shortcut.gamma"))
+    block.reset_parameters(0)
+    assert torch.equal(block.get_buffer("shortcut.gamma"), gamma)
+
+
 def test_shapes_that_differ_are_refused_rather_than_stretched() -> None:
     block = nn.Block(nn.Convolutional(4, stride=4, rng=0))
     with pytest.raises(ArgumentError, match=r"x of shape \(1, 4, 4, 4\) and F\(x\) of shape \(1, 4, 1, 1\)"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -100,7 +101,15 @@ def empty_convolution(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Conv2d:
-    """Return a convolution that keeps the map's size but for its stride, whose weights are yet to be filled."""
+    """Return a convolution that keeps the map's size but for its stride, whose weights are yet to be filled.
+
+    Raises
+    ------
+    ArgumentError
+        If the kernel is even.
+    """
+    if kernel_size % 2 == 0:
+        raise ArgumentError(f"got kernel_size={kernel_size}, expected an odd number: the map keeps its size")
     return _unfilled(
         nn.Conv2d,
         in_channels,
@@ -149,12 +158,27 @@ class Resettable(Protocol):
 
 
 def reset_children(module: nn.Module, rng: Rng = None, *, gain: float = math.sqrt(2.0)) -> None:
-    """Reset what `module` contains, in order, from one stream: torch's layers by `fill_`, others as they say."""
+    """Reset what `module` contains, in order, from one stream: linear layers and convolutions by `fill_`, others as
+    they say, those of torch from its global generator, seeded by the stream and then left as it was.
+    """
     draw = stream(rng)
     for child in module.children():
         if isinstance(child, nn.Linear | nn.Conv2d):
             fill_(child, draw, gain=gain)
-        elif isinstance(child, Resettable):
+        elif not isinstance(child, Resettable):
+            reset_children(child, draw, gain=gain)
+        elif "rng" in inspect.signature(child.reset_parameters).parameters:
             child.reset_parameters(draw)
         else:
-            reset_children(child, draw, gain=gain)
+            _reset_as_torch(child, draw)
+
+
+def _reset_as_torch(layer: nn.Module, rng: Rng) -> None:
+    """Reset a layer whose `reset_parameters` takes no generator."""
+    reset = cast("Callable[[], None]", layer.reset_parameters)
+    if rng is None:
+        return reset()
+    devices = {parameter.device.index for parameter in layer.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int(np.random.default_rng(rng).integers(2**63 - 1)))
+        reset()

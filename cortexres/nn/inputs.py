@@ -37,7 +37,8 @@ def inputs_of(
     stimuli : Dataset
         ``image`` (stimulus, y, x), which becomes one channel, or (stimulus, channel, y, x).
     device, dtype : optional
-        Those of the network's first floating-point parameter where they are left out.
+        Those of the network's first floating-point parameter where they are left out; a network that makes its own
+        inputs also has a type for them.
 
     Raises
     ------
@@ -46,7 +47,8 @@ def inputs_of(
     """
     own_device, own_dtype = place_of(network)
     if isinstance(network, Seeing):
-        return network.inputs(stimuli).to(device or own_device)
+        seen = network.inputs(stimuli)
+        return seen.to(device or own_device, dtype or seen.dtype)
     images = torch.as_tensor(_maps(stimuli), dtype=dtype or own_dtype, device=device or own_device)
     if isinstance(network, nn.Module):
         _check_channels(network, images.shape[1])

@@ -6,6 +6,8 @@ x + F(x) can be recorded, lesioned and differentiated for all of them alike.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -292,10 +294,16 @@ class SoftAssignment(nn.Module):
         values = torch.as_tensor(gamma)
         if values.ndim > 1 or not bool(((values > 0) & (values <= 1)).all()):
             raise ArgumentError(f"got gamma={gamma}, expected numbers above 0 and at most 1, such as dt / tau")
+        self._known = gamma.detach().to("cpu", copy=True) if isinstance(gamma, Tensor) else gamma
         if isinstance(gamma, Tensor):
-            self.register_buffer("gamma", gamma.clone())
+            self.register_buffer("gamma", gamma.detach().clone())
         else:
             self.gamma = gamma
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Set gamma again, after `to_empty` has left it undefined; nothing is drawn."""
+        if isinstance(self.gamma, Tensor):
+            self.gamma.copy_(cast("Tensor", self._known))
 
     @property
     def leaks(self) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cortexres.nn.initial import Rng, empty_linear, reset_children
 from cortexres.nn.norms import Norm, normalised
+from cortexres.nn.sizes import check_sizes
 
 
 class PooledHead(nn.Module):
@@ -22,6 +23,11 @@ class PooledHead(nn.Module):
         For networks whose blocks begin with theirs (pre-activation), and so leave the last state without.
     rng : int or numpy Generator, optional
         Where the weights come from (normal, standard deviation ``1 / sqrt(channels)``; bias 0).
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class PooledHead(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(channels=channels, classes=classes)
         self.activation = activation
         self.norm = None if norm is None else norm.build(channels, device=device, dtype=dtype)
         self.linear = empty_linear(channels, classes, device=device, dtype=dtype)

@@ -14,6 +14,7 @@ from cortexres.nn.initial import Rng, empty_linear, fill_, kaiming_, stream, zer
 from cortexres.nn.networks.heads import pooled
 from cortexres.nn.networks.staged import StagedNetwork
 from cortexres.nn.recurrent import Mode
+from cortexres.nn.sizes import check_sizes
 
 
 class ResidualMemory(nn.Module):
@@ -54,8 +55,7 @@ class ResidualMemory(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if hidden_size < 1 or classes < 1:
-            raise ArgumentError(f"got hidden_size={hidden_size} and classes={classes}, expected 1 or more of both")
+        check_sizes(hidden_size=hidden_size, classes=classes)
         self.trunk = trunk
         # a cell, stepped here: torch.compile does not go into torch.nn.LSTM
         self.memory: nn.LSTMCell = nn.utils.skip_init(  # type: ignore[no-untyped-call]

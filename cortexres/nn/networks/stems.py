@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cortexres.nn.initial import Rng, empty_convolution, empty_linear, reset_children
 from cortexres.nn.norms import Norm, normalised
+from cortexres.nn.sizes import check_sizes
 
 
 class ConvolutionalStem(nn.Module):
@@ -26,6 +27,11 @@ class ConvolutionalStem(nn.Module):
         Elementwise function of a Tensor.
     rng : int or numpy Generator, optional
         Where the weights come from.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1, or the kernel is even.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class ConvolutionalStem(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(in_channels=in_channels, width=width, kernel_size=kernel_size, stride=stride)
         self.activation = activation
         self.convolution = empty_convolution(
             in_channels, width, kernel_size, stride=stride, device=device, dtype=dtype
@@ -68,6 +75,11 @@ class LinearStem(nn.Module):
         Size of an input and of the first state.
     norm, activation, rng
         As in `ConvolutionalStem`.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1.
     """
 
     def __init__(
@@ -82,6 +94,7 @@ class LinearStem(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(n_inputs=n_inputs, width=width)
         self.activation = activation
         self.linear = empty_linear(n_inputs, width, device=device, dtype=dtype)
         self.norm = None if norm is None else norm.build(width, device=device, dtype=dtype)

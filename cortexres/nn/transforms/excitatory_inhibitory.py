@@ -162,6 +162,5 @@ def _layer(
     """Return a layer without bias, all-to-all or of kernels."""
     if kernel_size is None:
         return empty_linear(n_inputs, n_outputs, bias=False, device=device, dtype=dtype)
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ArgumentError(f"got kernel_size={kernel_size}, expected an odd number: maps keep their size")
+    check_sizes(kernel_size=kernel_size)
     return empty_convolution(n_inputs, n_outputs, kernel_size, device=device, dtype=dtype)

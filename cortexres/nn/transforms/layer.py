@@ -59,8 +59,6 @@ class Layer(nn.Module):
         super().__init__()
         if order not in ("post", "pre"):
             raise ArgumentError(f"got order={order!r}, expected 'post' or 'pre'")
-        if kernel_size % 2 == 0:
-            raise ArgumentError(f"got kernel_size={kernel_size}, expected an odd number: the map keeps its size")
         self.order, self.activation = order, activation
         self.convolution = empty_convolution(
             in_channels,
