@@ -140,11 +140,35 @@ def test_changes_are_values_of_a_network() -> None:
         ({"classes": 2.5}, "classes is 2.5, expected a value of type int"),
         ({"norm": "bach"}, "no kind is named 'bach', did you mean 'batch'"),
         ({"widths": [16, 32]}, "expected one for each of 2 stages"),
+        (
+            {"stem": "linear", "order": "pre", "transform": {"kind": "dense", "final_activation": True}},
+            "transform.final_activation is True, expected False",
+        ),
     ],
 )
 def test_faults_of_changes_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         network_with(RESNET20, changes)
+
+
+@pytest.mark.parametrize("name", ["cornet_rt", "cornet_s"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tied": False}, "tied is False, expected True"),
+        ({"activation": "tanh"}, "activation is given, expected none: 'cornet_.*' has its own"),
+        ({"transform": "bottleneck"}, "transform is given"),
+        ({"stem": {"kind": "convolution", "width": 8}}, "stem is given"),
+        ({"shortcut": "scaled", "transition": "none", "memory": 3}, "shortcut is.*transition is.*memory is"),
+        ({"order": "pre"}, "order is given"),
+        ({"blocks": []}, "blocks has 0 values"),
+        ({"blocks": [2, 2, 4, 2]}, "blocks has [24] for an area of 'cornet_.*' that has one"),
+        ({"strides": 2}, r"strides is \(2, 2, 2, 2\), expected \(1, 2, 2, 2\)"),
+    ],
+)
+def test_what_areas_would_pass_over_is_refused(name: str, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        network_with(load_network(name), changes)
 
 
 anything = st.recursive(

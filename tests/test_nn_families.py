@@ -20,12 +20,13 @@ from cortexres.definitions import NetworkInfo, list_networks, load_network
 from cortexres.definitions.network_parts import ACTIVATIONS, ARCHITECTURES, SHORTCUTS, STEMS, TRANSFORMS, TRANSITIONS
 from cortexres.errors import ArgumentError, DefinitionError
 from cortexres.nn import Block, Convolutional, Identity, Norm, NoShortcut, Projection, Recurrent, ZeroPadding
-from cortexres.nn.networks import parts
+from cortexres.nn.networks import makers
 from cortexres.nn.networks.create import Created, create
 from cortexres.nn.networks.heads import PooledHead
 from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
+from cortexres.nn.norms import StepNorm
 from cortexres.nn.recording import record
 from cortexres.nn.transforms.preactivated_dense import PreactivatedDense
 from cortexres.schema import check_network
@@ -120,10 +121,10 @@ def test_shortcuts_stand_where_they_should() -> None:
 
 
 def test_every_kind_that_a_definition_can_name_has_a_maker() -> None:
-    assert set(parts._STEMS) == set(STEMS)
-    assert set(parts._TRANSFORMS) == set(TRANSFORMS)
-    assert set(parts._SHORTCUTS) == {*SHORTCUTS, *TRANSITIONS}
-    assert set(parts.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(makers._STEMS) == set(STEMS)
+    assert set(makers._TRANSFORMS) == set(TRANSFORMS)
+    assert set(makers._SHORTCUTS) == {*SHORTCUTS, *TRANSITIONS}
+    assert set(makers.ACTIVATIONS) == set(ACTIVATIONS)
     used = {definition(row.name).architecture.kind for row in ROWS}
     assert used == set(ARCHITECTURES)
 
@@ -317,6 +318,13 @@ def test_changes_reach_the_network() -> None:
 def test_every_activation_can_be_named(activation: str) -> None:
     network = create("digits_tied", activation=activation, blocks=2, rng=0)
     network(torch.randn(3, 64)).sum().backward()
+
+
+@pytest.mark.parametrize("name", ["cornet_rt", "cornet_s"])
+def test_areas_without_normalisation_have_none(name: str) -> None:
+    network = create(name, norm="none", size=SIDE, rng=0)
+    assert not any(isinstance(module, StepNorm) for module in network.modules())
+    assert network(inputs_for(name, torch.float32)).shape == (BATCH, 10)
 
 
 def test_shared_statistics_are_refused_in_evaluation() -> None:

@@ -60,7 +60,7 @@ class Network:
     channels : int
         Channels of an image, or units of a flat input.
     size : int
-        Side of the images that it was made for, in pixels; others work too. 0 for flat inputs.
+        Side of the images that it was made for, in pixels; others work too, but in `cornet_rt`. 0 for flat inputs.
     classes : int
         Number of classes.
     stem, transform, shortcut, norm : Part
@@ -148,6 +148,8 @@ def _faults(network: Network) -> Iterator[str]:
         yield "size is 0, expected the side of the images in pixels"
     if network.architecture.kind == "staged":
         yield from _staged_faults(network)
+    else:
+        yield from _areas_faults(network)
 
 
 def _staged_faults(network: Network) -> Iterator[str]:
@@ -157,9 +159,28 @@ def _staged_faults(network: Network) -> Iterator[str]:
         yield f"transform {kind!r} does not fit the stem {stem!r}"
     if network.flat and network.memory:
         yield "a flat network has no memory: its states have no positions to take the mean over"
+    if network.order == "pre" and network.transform.options.get("final_activation"):
+        yield "transform.final_activation is True, expected False: in pre order, layers begin with their activation"
     sizes = {*network.widths, network.stem.options.get("width")}
     if kind in SAME_SHAPE_TRANSFORMS and (len(sizes) > 1 or set(network.strides) != {1}):
         yield f"transform {kind!r} keeps the shape, expected strides of 1 and widths that are all that of the stem"
+
+
+def _areas_faults(network: Network) -> Iterator[str]:
+    """Yield what is given of stages of blocks, or left out, where a network of areas would pass over it."""
+    kind, options = network.architecture.kind, network.architecture.options
+    usual = Network(name="", title="", source="")
+    for name in ("stem", "transform", "shortcut", "transition", "order", "activation", "memory"):
+        if getattr(network, name) != getattr(usual, name):
+            yield f"{name} is given, expected none: {kind!r} has its own"
+    if not network.tied:
+        yield f"tied is False, expected True: the areas of {kind!r} share their weights at all times"
+    passages = network.blocks[:1] if kind == "cornet_s" else network.blocks
+    if set(passages) - {1}:
+        yield f"blocks has {max(passages)} for an area of {kind!r} that has one"
+    strides = (4 if options["retina"] == "published" else 1, 2, 2, 2)
+    if network.strides != strides:
+        yield f"strides is {network.strides}, expected {strides}, those of {kind!r}"
 
 
 def _bad_option(name: str, value: Option) -> Iterator[str]:

@@ -56,8 +56,8 @@ class CornetRT(nn.Module):
         Number of steps; an image needs four to reach IT.
     retina : {"small", "published"}
         V1's convolution of the image: 3 x 3, or 7 x 7 with a stride of 4.
-    norm : Norm
-        Normalisation after every convolution.
+    norm : Norm, optional
+        Normalisation after every convolution; None: none.
     unrolling : {"biological", "engineering"}
         As in `MultiState`.
     rng : int or numpy Generator, optional
@@ -84,7 +84,7 @@ class CornetRT(nn.Module):
         channels: Sequence[int] = SMALL,
         steps: int = 5,
         retina: Retina = "small",
-        norm: Norm = GROUP_NORM,
+        norm: Norm | None = GROUP_NORM,
         unrolling: Unrolling = "biological",
         rng: Rng = None,
         device: torch.device | str | None = None,
@@ -153,8 +153,8 @@ class CornetS(nn.Module):
         How many times as many channels the middle of the bottleneck has.
     retina : {"small", "published"}
         V1's first convolution: 3 x 3, or 7 x 7 with a stride of 2 and maximum pooling with another.
-    norm : Norm
-        Normalisation after every convolution but the first of an area; it gets the number of passages.
+    norm : Norm, optional
+        Normalisation after every convolution but the first of an area; it gets the number of passages. None: none.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class CornetS(nn.Module):
         recurrences: Sequence[int] = (2, 4, 2),
         expansion: int = 4,
         retina: Retina = "small",
-        norm: Norm = BATCH_NORM,
+        norm: Norm | None = BATCH_NORM,
         rng: Rng = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -188,7 +188,7 @@ class CornetS(nn.Module):
             raise ArgumentError(f"got {len(recurrences)} recurrences, expected {len(AREAS) - 1}: V1 has none")
         draw = stream(rng)
         made: dict[str, Any] = {"rng": draw, "device": device, "dtype": dtype}
-        layer = partial(Layer, norm=replace(norm, steps=1), rng=draw, device=device, dtype=dtype)
+        layer = partial(Layer, norm=_for_steps(norm, 1), rng=draw, device=device, dtype=dtype)
         published = retina == "published"
         first = layer(in_channels, channels[0], 7 if published else 3, stride=2 if published else 1)
         pooling = nn.MaxPool2d(3, stride=2, padding=1) if published else nn.Identity()
@@ -199,8 +199,8 @@ class CornetS(nn.Module):
             width = channels[k]
             entry = Block(Downsampling(channels[k - 1], width, factor=1, kernel_size=1, **made), NoShortcut())
             block = Block(
-                RepeatedBottleneck(width, expansion=expansion, norm=replace(norm, steps=times), **made),
-                ProjectionAtFirst(width, norm=replace(norm, steps=1), **made),
+                RepeatedBottleneck(width, expansion=expansion, norm=_for_steps(norm, times), **made),
+                ProjectionAtFirst(width, norm=_for_steps(norm, 1), **made),
                 activation=torch.relu,
             )
             self.areas[AREAS[k]] = Stage(entry, Recurrent(block, steps=times, injection="first", readout="last"))
@@ -269,6 +269,10 @@ def _from_rest(rows: list[tuple[Tensor, Tensor, Tensor]]) -> Trajectory:
     """Return a trajectory that begins with a state of zeros."""
     rest = torch.zeros_like(rows[0][0])
     return Trajectory(*(torch.stack([rest, *column], dim=1) for column in zip(*rows, strict=True)))
+
+
+def _for_steps(norm: Norm | None, steps: int) -> Norm | None:
+    return None if norm is None else replace(norm, steps=steps)
 
 
 def _check(n_classes: int, channels: Sequence[int], retina: str) -> None:

@@ -12,8 +12,8 @@ import torch
 from cortexres.definitions import Network, load_network, network_with
 from cortexres.nn.areas.cornet import CornetRT, CornetS
 from cortexres.nn.initial import Rng
-from cortexres.nn.networks import parts
-from cortexres.nn.networks.parts import Making, Shape
+from cortexres.nn.networks import makers
+from cortexres.nn.networks.makers import Making, Shape
 from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.recurrent import Recurrent
@@ -69,11 +69,11 @@ def _staged(making: Making) -> Created:
     """Return stages of blocks, with a memory where there is one."""
     network = making.network
     before, stages = int(network.stem.options["width"]), []
-    first = parts.stem(making)
+    first = makers.stem(making)
     for after, stride, blocks in zip(network.widths, network.strides, network.blocks, strict=True):
         stages.append(_stage(making, Shape(before, after, stride), blocks))
         before = after
-    trunk = StagedNetwork(first, stages, parts.head(making), name=network.name)
+    trunk = StagedNetwork(first, stages, makers.head(making), name=network.name)
     if not network.memory:
         return trunk
     return ResidualMemory(trunk, hidden_size=network.memory, classes=network.classes, **making.place)
@@ -81,14 +81,14 @@ def _staged(making: Making) -> Created:
 
 def _stage(making: Making, shape: Shape, blocks: int) -> Stage:
     """Return a stage of so many blocks; where the shape changes, the first makes the change, and the others recur."""
-    transition = parts.block(making, shape) if shape.changes else None
+    transition = makers.block(making, shape) if shape.changes else None
     steps = blocks - shape.changes
     if not steps:
         return Stage(transition)
     if making.network.tied:
-        shared = parts.block(making, Shape(shape.after, shape.after, steps=steps))
+        shared = makers.block(making, Shape(shape.after, shape.after, steps=steps))
         return Stage(transition, Recurrent(shared, steps=steps, injection="first", readout="last"))
-    own = [parts.block(making, Shape(shape.after, shape.after)) for _ in range(steps)]
+    own = [makers.block(making, Shape(shape.after, shape.after)) for _ in range(steps)]
     return Stage(transition, Recurrent(own, injection="first", readout="last"))
 
 
@@ -106,11 +106,9 @@ def _cornet_s(making: Making) -> CornetS:
 
 def _areas(making: Making) -> dict[str, Any]:
     """Return what both networks of areas take."""
-    network, norm = making.network, making.norm()
-    options: dict[str, Any] = {**network.architecture.options, **making.place}
-    if norm is not None:
-        options["norm"] = norm
-    return {"n_classes": network.classes, "in_channels": network.channels, "channels": network.widths, **options}
+    network = making.network
+    sizes = {"n_classes": network.classes, "in_channels": network.channels, "channels": network.widths}
+    return {**sizes, "norm": making.norm(), **network.architecture.options, **making.place}
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Making], Created]] = {
