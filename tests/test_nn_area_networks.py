@@ -19,7 +19,7 @@ from cortexres.nn.areas.cornet import PUBLISHED, CornetRT, CornetS
 from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBottleneck
 from cortexres.nn.areas.summed_convolution import SummedConvolution
 from cortexres.nn.block import Block
-from cortexres.nn.chain import chain_of, logits_of
+from cortexres.nn.chain import chain_of
 from cortexres.nn.norms import Norm
 from cortexres.nn.recurrent import Recurrent
 from cortexres.nn.shortcuts import NoShortcut
@@ -173,7 +173,7 @@ def test_s_is_a_chain() -> None:
     network = stirred(s())
     chain = chain_of(network)
     assert torch.equal(chain.run(images()), network(images()))
-    assert torch.equal(logits_of(network, images()), network(images()))
+    assert torch.equal(chain_of(network).run(images()), network(images()))
     assert [step.name for step in chain.steps][:3] == ["areas.V2.0", "areas.V2.1", "areas.V2.2"]
     assert chain.tied
     assert [step.index for step in chain.steps] == [0, 0, 1, 0, 0, 1, 2, 3, 0, 0, 1]

@@ -357,6 +357,7 @@ FAULTS: list[tuple[Callable[[], object], str]] = [
     (lambda: recurrent()(drive()[0]), r"got an input of 1 dims, expected 2, \(batch, ...\), or 3"),
     (lambda: recurrent(injection="first")(MOVIE), "got a movie with injection='first'"),
     (lambda: recurrent()(drive(), steps=-1), "steps=-1, expected 0 or more"),
+    (lambda: recurrent()(MOVIE[:, :0]), "got a movie of 0 frames, expected 1 or more"),
     (lambda: recurrent()(MOVIE, steps=5), "steps=5, expected at most 4: the movie has no more frames"),
     (lambda: recurrent()(drive(), first_step=-1), "first_step=-1, expected 0 or more"),
     (

@@ -320,6 +320,16 @@ def test_every_activation_can_be_named(activation: str) -> None:
     network(torch.randn(3, 64)).sum().backward()
 
 
+@pytest.mark.parametrize("name", ["highway_mlp_tied", "digits_dale_tied"])
+def test_a_gated_or_leaky_sum_of_rates_stays_what_it_is(name: str) -> None:
+    network = create(name, activation="softplus", blocks=2, rng=0, dtype=torch.float64)
+    state = network.stem(inputs_for(name))
+    step = network.chain().steps[0]
+    carried, update = step.parts(state)
+    assert torch.equal(step(state), carried + update)
+    assert create("digits_tied", order="post", activation="tanh").chain().steps[0].block.activation is torch.tanh
+
+
 @pytest.mark.parametrize("name", ["cornet_rt", "cornet_s"])
 def test_areas_without_normalisation_have_none(name: str) -> None:
     network = create(name, norm="none", size=SIDE, rng=0)

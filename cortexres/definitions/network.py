@@ -122,11 +122,6 @@ class Network:
         """Return whether it takes vectors, and not images."""
         return self.stem.kind == "linear"
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Return the shape of one input that it was made for."""
-        return (self.channels,) if self.flat else (self.channels, self.size, self.size)
-
 
 def _faults(network: Network) -> Iterator[str]:
     """Yield what is wrong with a network."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from cortexres.nn.block import Block
@@ -100,9 +99,3 @@ class Chained(Protocol):
 def chain_of(network: Chained | Chain) -> Chain:
     """Return the chain of a network, or the chain itself."""
     return network if isinstance(network, Chain) else network.chain()
-
-
-def logits_of(network: Chained | Chain, inputs: Tensor) -> Tensor:
-    """Return the logits without gradients."""
-    with torch.no_grad():
-        return chain_of(network).run(inputs)

@@ -223,6 +223,8 @@ class Recurrent(nn.Module):
         """Return the number of steps of a run on `x`."""
         movie = self._is_movie(x)
         own = x.shape[1] if movie else self.steps
+        if not own:
+            raise ArgumentError("got a movie of 0 frames, expected 1 or more")
         count = own if steps is None else steps
         if count < 0:
             raise ArgumentError(f"got steps={count}, expected 0 or more")

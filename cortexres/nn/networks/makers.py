@@ -93,12 +93,16 @@ def head(making: Making) -> nn.Module:
 
 
 def block(making: Making, shape: Shape) -> Block:
-    """Return a block: F, what goes past it, and in networks of post order the activation of the sum."""
+    """Return a block: F, what goes past it, and in networks of post order the activation of the sum.
+
+    An F that is a rate, its last layer's activation, has been through it: a gated or leaky sum of rates stays one.
+    """
     network = making.network
     transform = _TRANSFORMS[network.transform.kind](making, shape)
     kind = network.transition if shape.changes else network.shortcut.kind
     shortcut = _SHORTCUTS[kind](making, shape)
-    return Block(transform, shortcut, activation=making.around(order="post")["activation"])
+    rate = network.transform.options.get("final_activation", network.transform.kind == "excitatory_inhibitory")
+    return Block(transform, shortcut, activation=None if rate else making.around(order="post")["activation"])
 
 
 # Transforms
