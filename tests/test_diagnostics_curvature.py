@@ -114,7 +114,29 @@ def test_lanczos_finds_both_ends_of_the_exact_spectrum() -> None:
     assert np.isnan(found["n_zero"])
 
 
+class Free(nn.Module):
+    """Parameters that are the output."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.ones(count, dtype=torch.float64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.values
+
+
+def test_lanczos_is_content_with_many_eigenvalues_near_zero() -> None:
+    """As overparametrised networks have them: no end of the spectrum stands out there."""
+    expected = torch.logspace(0, -14, 100, dtype=torch.float64)
+    found = hessian_spectrum(
+        Free(100), torch.zeros(1, 1), expected, method="lanczos", n_eigenvalues=4, rng=0,
+        loss=lambda values, scale: 0.5 * (scale * values**2).sum(),
+    )  # fmt: skip
+    np.testing.assert_allclose(found["eigenvalue"], expected[[0, 1, -2, -1]], atol=1e-6)
+
+
 def test_many_parameters_choose_lanczos() -> None:
+    torch.manual_seed(0)
     network = nn.Linear(40, 40, dtype=torch.float64)
     inputs = torch.as_tensor(RNG.normal(size=(8, 40)))
     found = hessian_spectrum(network, inputs, torch.arange(8), n_eigenvalues=4, rng=0)

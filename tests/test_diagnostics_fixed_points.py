@@ -170,7 +170,7 @@ def test_identity_is_refused() -> None:
 
 def test_untied_network_is_refused() -> None:
     network = driven([Block(Dense(2, rng=k)) for k in range(2)], steps=2)
-    with pytest.raises(ArgumentError, match="expected a tied one"):
+    with pytest.raises(ArgumentError, match="got steps of several blocks"):
         fixed_points(network, torch.zeros(1, 2))
 
 

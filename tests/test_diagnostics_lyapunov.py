@@ -22,10 +22,10 @@ def henon(state: Tensor) -> Tensor:
 
 def test_linear_map_has_the_logarithms_of_its_eigenvalues() -> None:
     matrix = torch.as_tensor(RNG.normal(size=(4, 4))) / 3
-    found = lyapunov_exponents(repeated(lambda h: h @ matrix.T, 4), torch.zeros(2, 4).double(), steps=4000, rng=0)
+    found = lyapunov_exponents(repeated(lambda h: h @ matrix.T, 4), torch.zeros(2, 4).double(), steps=1500, rng=0)
     expected = np.log(np.sort(np.abs(np.linalg.eigvals(matrix.numpy())))[::-1])
     # a complex pair turns, and is met only on average
-    np.testing.assert_allclose(found["exponent"], [expected, expected], atol=2e-3)
+    np.testing.assert_allclose(found["exponent"], [expected, expected], atol=5e-3)
     np.testing.assert_allclose(found["exponent"].sum("rank"), np.linalg.slogdet(matrix.numpy())[1], rtol=1e-12)
 
 
@@ -145,7 +145,7 @@ def dense() -> Dense:
 
 def test_untied_network_is_refused() -> None:
     network = driven([Block(dense()), Block(dense())], steps=2)
-    with pytest.raises(ArgumentError, match="untied network, expected a tied one"):
+    with pytest.raises(ArgumentError, match="got steps of several blocks"):
         lyapunov_exponents(network, torch.zeros(1, 2))
 
 

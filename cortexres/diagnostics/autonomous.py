@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cortexres.diagnostics.held_statistics import uses_batch
+from cortexres.diagnostics.steps import chain_with_steps
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
-from cortexres.nn.chain import Chain, Chained, chain_of
+from cortexres.nn.chain import Chain, Chained
 from cortexres.nn.untie import Stepped
 
 
@@ -45,14 +46,12 @@ def autonomous_map(network: Chained | Chain, inputs: Tensor) -> AutonomousMap:
         If steps have blocks of their own, something is kept per step, or batch statistics are in use: then there is
         no one map. Also if the block changes the shape of the state.
     """
-    chain = chain_of(network)
-    if not chain.steps:
-        raise ArgumentError("got a network without residual steps, expected one or more")
+    chain = chain_with_steps(network)
     block = chain.steps[0].block
     if any(step.block is not block for step in chain.steps):
         raise ArgumentError(
-            "got an untied network, expected a tied one: with a block per step there is no map to repeat; see "
-            "jacobian_spectra for the product of its steps"
+            "got steps of several blocks, expected one block that all steps share: in an untied network, or one tied "
+            "stage by stage, there is no one map to repeat; see jacobian_spectra for the product of its steps"
         )
     if any(isinstance(module, Stepped) and _has_rows(module) for module in block.modules()):
         raise ArgumentError(

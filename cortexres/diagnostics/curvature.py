@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,18 +16,23 @@ from torch.nn.functional import cross_entropy
 
 from cortexres.diagnostics.datasets import array, attributes, seen, variable
 from cortexres.diagnostics.parameter_loss import Loss, loss_of_parameters, trainable
+from cortexres.diagnostics.task import labels_of
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, normal_
 
 Method = Literal["auto", "exact", "lanczos"]
 EXACT_UP_TO = 1000
 """Number of parameters up to which ``method="auto"`` computes the whole Hessian."""
+RESIDUAL = 1e-6
+"""What Lanczos iteration leaves of ``|H v - lambda v|``, over the largest modulus; isolated values err by its square."""
+RESTARTS = 1000
+"""How often Lanczos iteration starts again, ten products or so each, before it is given up."""
 
 
 def hessian_spectrum(
     network: nn.Module,
     inputs: Tensor | xr.Dataset,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     loss: Loss = cross_entropy,
     method: Method = "auto",
@@ -45,8 +50,9 @@ def hessian_spectrum(
         Any; it is left as it is. In training mode, batch normalisation uses the statistics of `inputs`.
     inputs : Tensor or Dataset
         What the network takes, or stimuli.
-    labels : Tensor
-        What the loss compares the network's output with.
+    labels : Tensor, optional
+        What the loss compares the network's output with. The classes of the Dataset, numbered in sorted order, where
+        they are left out.
     loss : callable
         (what the network returns, labels) -> one number; cross entropy by default.
     method : {"auto", "exact", "lanczos"}
@@ -71,8 +77,8 @@ def hessian_spectrum(
     Raises
     ------
     ArgumentError
-        If there is nothing to differentiate, the loss is not one finite number that the parameters determine, an
-        option is out of range, or Lanczos does not converge.
+        If labels are missing, there is nothing to differentiate, the loss is not one finite number that the
+        parameters determine, an option is out of range, or Lanczos does not converge.
 
     Notes
     -----
@@ -87,7 +93,8 @@ def hessian_spectrum(
     """
     _check_options(method, n_eigenvalues, tolerance)
     parameters = trainable(network)
-    point = _Point.of(loss_of_parameters(network, seen(network, inputs), labels, loss), parameters)
+    tensors = seen(network, inputs)
+    point = _Point.of(loss_of_parameters(network, tensors, labels_of(inputs, labels), loss), parameters)
     size = len(point.vector)
     if method == "auto":
         method = "exact" if size <= EXACT_UP_TO else "lanczos"
@@ -134,17 +141,27 @@ def _lanczos(point: _Point, count: int, rng: Rng) -> np.ndarray:
     start = array(normal_(torch.empty_like(vector), 1.0, rng))
     if not product(start).any():
         return np.zeros(count)  # ARPACK takes a product of zero for a start of zero
-    operator = LinearOperator((len(vector), len(vector)), matvec=product, dtype=np.float64)
-    # products in single precision are noisy: beyond its epsilon there is nothing to converge to
-    precision = torch.finfo(vector.dtype).eps
+
+    def extremes(of: Callable[[np.ndarray], np.ndarray], **options: Any) -> np.ndarray:
+        operator = LinearOperator((len(vector), len(vector)), matvec=of, dtype=np.float64)
+        values: np.ndarray = eigsh(operator, v0=start, return_eigenvectors=False, **options)
+        return values
+
+    # products in single precision are noisy: near its epsilon there is nothing to converge to
+    tolerance = max(RESIDUAL, 10 * torch.finfo(vector.dtype).eps)
     try:
-        values = eigsh(operator, k=count, which="BE", v0=start, tol=precision, return_eigenvectors=False)
+        # ARPACK converges relative to each eigenvalue, and would never be content with one near zero, of which an
+        # overparametrised network has many: all are lifted by twice the largest modulus
+        lift = 2 * np.abs(extremes(product, k=1, which="LM", tol=0.1, maxiter=RESTARTS)).max()
+        above_zero = extremes(
+            lambda v: product(v) + lift * v.reshape(-1), k=count, which="BE", tol=tolerance, maxiter=RESTARTS
+        )
     except ArpackNoConvergence as error:
         raise ArgumentError(
             f"got no convergence of Lanczos iteration to {count} eigenvalues, expected some: give fewer or more "
             "n_eigenvalues, or float64"
         ) from error
-    return np.sort(values)[::-1]
+    return np.sort(above_zero - lift)[::-1]
 
 
 def _dataset(point: _Point, values: np.ndarray, *, exact: bool, tolerance: float) -> xr.Dataset:

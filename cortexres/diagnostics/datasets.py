@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from cortexres.errors import ArgumentError
 from cortexres.nn.chain import Chain
 from cortexres.nn.inputs import inputs_of
 from cortexres.provenance import provenance
@@ -47,8 +48,17 @@ def attributes(network: object, **facts: str | float) -> dict[str, str | float]:
 
 
 def seen(network: object, inputs: Tensor | xr.Dataset) -> Tensor:
-    """Return the inputs of a network, (stimulus, ...), from themselves or from stimuli."""
-    return inputs_of(network, inputs) if isinstance(inputs, xr.Dataset) else inputs
+    """Return the inputs of a network, (stimulus, ...), from themselves or from stimuli.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none.
+    """
+    values = inputs_of(network, inputs) if isinstance(inputs, xr.Dataset) else inputs
+    if not len(values):
+        raise ArgumentError("got no stimuli, expected one or more")
+    return values
 
 
 def numbers(inputs: Tensor | xr.Dataset) -> np.ndarray:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cortexres.diagnostics.steps import chain_with_steps
 from cortexres.errors import ArgumentError
-from cortexres.nn.chain import Chain, Chained, chain_of
+from cortexres.nn.chain import Chain, Chained
 from cortexres.nn.norms import StepNorm
 
 
@@ -53,11 +54,10 @@ def chain_of_independent_inputs(network: Chained | Chain) -> tuple[Chain, str]:
     Raises
     ------
     ArgumentError
-        If there are no steps, or a chain without its network uses batch statistics: its parts cannot be copied.
+        If the network is no chain or has no steps, or a chain without its network uses batch statistics: its parts
+        cannot be copied.
     """
-    chain = chain_of(network)
-    if not chain.steps:
-        raise ArgumentError("got a network without residual steps, expected one or more to look at")
+    chain = chain_with_steps(network)
     if isinstance(network, nn.Module):
         names = [name for name, module in network.named_modules() if uses_batch(module)]
         return (_held(network, names), "of the batch, held constant") if names else (chain, "running, or none")

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from cortexres.diagnostics.datasets import array, attributes, seen, variable
 from cortexres.diagnostics.parameter_loss import Loss, loss_of_parameters, trainable
+from cortexres.diagnostics.task import labels_of
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, normal_, stream
 from cortexres.nn.norms import StepNorm
@@ -27,7 +28,7 @@ AXES = ("first", "second")
 def loss_landscape(
     network: nn.Module,
     inputs: Tensor | xr.Dataset,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     loss: Loss = cross_entropy,
     dims: Literal[1, 2] = 2,
@@ -51,8 +52,9 @@ def loss_landscape(
         evaluation, running statistics stay those of the network at the centre.
     inputs : Tensor or Dataset
         What the network takes, or stimuli.
-    labels : Tensor
-        What the loss compares the network's output with.
+    labels : Tensor, optional
+        What the loss compares the network's output with. The classes of the Dataset, numbered in sorted order, where
+        they are left out.
     loss : callable
         (what the network returns, labels) -> one number; cross entropy by default.
     dims : {1, 2}
@@ -79,8 +81,8 @@ def loss_landscape(
     Raises
     ------
     ArgumentError
-        If an option is out of range, a direction does not fit the parameters or is zero, there is nothing to move,
-        or the loss is not one finite number that the parameters determine.
+        If labels are missing, an option is out of range, a direction does not fit the parameters or is zero, there is
+        nothing to move, or the loss is not one finite number that the parameters determine.
 
     References
     ----------
@@ -98,7 +100,7 @@ def loss_landscape(
         raise ArgumentError(
             "got a direction of length 0, expected one that moves a weight: biases, norms and filters of 0 do not move"
         )
-    at = loss_of_parameters(network, seen(network, inputs), labels, loss)
+    at = loss_of_parameters(network, seen(network, inputs), labels_of(inputs, labels), loss)
     steps = np.linspace(-span, span, points)
     values = [array(at(_moved(centre, given, place))) for place in itertools.product(steps, repeat=dims)]
     axes = AXES[:dims]

@@ -41,9 +41,11 @@ def loss_of_parameters(network: nn.Module, inputs: Tensor, labels: Tensor, loss:
         If the loss is not one finite number, or differs between two evaluations at the same parameters.
     """
 
+    there = labels.to(inputs.device)
+
     def at(parameters: Mapping[str, Tensor]) -> Tensor:
         buffers = {name: value.clone() for name, value in network.named_buffers()}
-        return loss(functional_call(network, {**buffers, **parameters}, (inputs,)), labels)
+        return loss(functional_call(network, {**buffers, **parameters}, (inputs,)), there)
 
     _check(at)
     return at

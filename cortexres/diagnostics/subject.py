@@ -10,8 +10,9 @@ import xarray as xr
 from torch import Tensor
 
 from cortexres.diagnostics.datasets import attributes, blocks, seen
+from cortexres.diagnostics.steps import chain_with_steps
 from cortexres.errors import ArgumentError
-from cortexres.nn.chain import Chain, Chained, chain_of
+from cortexres.nn.chain import Chain, Chained
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,12 @@ def subject(network: Chained | Chain, inputs: Tensor | xr.Dataset) -> Subject:
     Raises
     ------
     ArgumentError
-        If the network is in training mode or has no steps, or there are no inputs.
+        If the network is no chain, has no steps or is in training mode, or there are no inputs.
     """
-    chain = chain_of(network)
-    if not chain.steps:
-        raise ArgumentError("got a network without residual steps, expected one or more to look at")
+    chain = chain_with_steps(network)
     if any(step.block.training for step in chain.steps):
         raise ArgumentError(
             "got a network in training mode, expected evaluation: running it would change its batch statistics; "
             "call network.eval() before"
         )
-    values = seen(network, inputs)
-    if not len(values):
-        raise ArgumentError("got no stimuli, expected one or more")
-    return Subject(network, chain, values)
+    return Subject(network, chain, seen(network, inputs))

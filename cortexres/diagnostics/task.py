@@ -73,15 +73,22 @@ def task(network: Chained | Chain, inputs: Tensor | xr.Dataset, labels: Tensor |
         If labels are missing or not one per stimulus; see also `subject`.
     """
     looked_at = subject(network, inputs)
-    if labels is None:
-        labels = _labels(inputs)
-    count = len(looked_at.inputs)
-    if labels.shape != (count,):
-        raise ArgumentError(f"got labels of shape {tuple(labels.shape)}, expected one for each of {count} stimuli")
-    return Task(looked_at, labels.to(looked_at.inputs.device))
+    given, count = labels_of(inputs, labels), len(looked_at.inputs)
+    if given.shape != (count,):
+        raise ArgumentError(f"got labels of shape {tuple(given.shape)}, expected one for each of {count} stimuli")
+    return Task(looked_at, given.to(looked_at.inputs.device))
 
 
-def _labels(inputs: Tensor | xr.Dataset) -> Tensor:
+def labels_of(inputs: Tensor | xr.Dataset, labels: Tensor | None) -> Tensor:
+    """Return the labels, or those of the stimuli where they are left out: classes are numbered in sorted order.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none.
+    """
+    if labels is not None:
+        return labels
     if not isinstance(inputs, xr.Dataset):
         raise ArgumentError("got inputs without labels, expected labels=, the class of each stimulus")
     return torch.as_tensor(np.searchsorted(class_order(inputs), inputs["label"].to_numpy()))
