@@ -237,6 +237,25 @@ def test_noise_is_that_of_torch_and_none_where_there_is_none() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_chain_is_a_network_without_its_noise() -> None:
+    quiet, noisy = recurrent(), recurrent(noise=0.5)
+    for step, other in zip(*(network.chain_steps(stage=0, name="x") for network in (quiet, noisy)), strict=True):
+        state = draw(BATCH, UNITS, seed=2)
+        assert torch.equal(step(state, drive()), other(state, drive()))
+
+
+def test_a_drive_beside_f_enters_whole_whatever_share_of_f_is_added() -> None:
+    """So that the steady state of a leaky network grows as 1 / gamma; inside F, it does not depend on gamma."""
+    maps, ends = draw(BATCH, 2, 3, 3), []
+    for gamma in (0.2, 0.1):
+        still = nn.Convolutional(2, rng=0, dtype=torch.float64)
+        torch.nn.init.zeros_(still.layers[1].convolution.weight)
+        block = nn.Block(still, nn.SoftAssignment(gamma))
+        ends.append(nn.Recurrent(block, steps=400, readout="last")(maps)[0])
+    torch.testing.assert_close(ends[0], maps / 0.2)
+    torch.testing.assert_close(ends[1], maps / 0.1)
+
+
 def test_the_shared_block_is_stored_once() -> None:
     keys = {f"transform.layers.0.{name}" for name in ("weight", "bias")}
     for steps in (1, STEPS, 1000):

@@ -55,7 +55,9 @@ class Block(nn.Module):
         state : Tensor of shape (batch, ...)
             What comes in.
         drive : Tensor of shape (batch, ...), optional
-            Input of this step. A transform that `takes_drive` has it inside F; otherwise it is part of x.
+            Input of this step. A transform that `takes_drive` has it inside F; otherwise it is part of x, whole,
+            whatever share of F the shortcut adds: then ``dt / tau`` is no step size of a driven network, whose steady
+            state grows as the share falls.
         step : int
             Which step this is, for what normalisation keeps per step.
 

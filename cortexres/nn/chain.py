@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """A whole network as a chain of residual steps; running it is running the network, to the last bit.
+    """A whole network as a chain of residual steps; running it is running the network without noise, to the last bit.
 
     Parameters
     ----------

@@ -24,7 +24,8 @@ Mode = Literal["check", "mean", "first"]
 class Trajectory(NamedTuple):
     """Every state of a run, (batch, steps + 1, ...): row 0 is the state before any block, where F has added nothing.
 
-    ``carried + update`` is the sum that becomes ``response``, through an activation where the block has one.
+    ``carried + update`` is the sum that becomes ``response``, through an activation where the block has one, and with
+    the noise of the step where there is some.
     """
 
     response: Tensor

@@ -48,7 +48,8 @@ class ExcitatoryInhibitory(nn.Module):
         Sums of the initial weights onto each unit, and the largest initial spectral radius, see `balanced`.
     norm : Norm, optional
         Normalisation of the input current, without a scale of its own (``affine="none"``): a negative one would turn
-        excitation into inhibition.
+        excitation into inhibition. Layer and group norms take the mean over units away, so that a unit's excitation
+        lowers the others: the law is then that of the weights, not of what units do to each other.
     bias : bool
         Whether units, or channels, have a bias, added after the normalisation.
     rng : int or numpy Generator, optional
