@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(rounds=15, batch=64, units=256, steps=50, seeds=3, epochs=40)
-QUICK = Size(rounds=3, batch=4, units=32, steps=10, seeds=1, epochs=2)
+QUICK = Size(rounds=3, batch=4, units=32, steps=30, seeds=1, epochs=2)
 
 
 def main(argv: list[str] | None = None) -> int:
