@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -338,6 +339,24 @@ def test_a_constrained_weight_is_computed_once_for_all_steps() -> None:
         Counting.calls = 0
         run(drive())
         assert Counting.calls == 1
+
+
+def test_a_copy_of_a_constrained_layer_keeps_a_weight_of_its_own() -> None:
+    """Torch's cache of constrained weights takes a deep copy for the layer that it is a copy of."""
+    network = nn.Recurrent(dense_block(layers=2), steps=3)
+    layers = network.block.transform.layers
+    layers[0] = torch.nn.utils.parametrizations.weight_norm(layers[0])
+    layers[1] = copy.deepcopy(layers[0])
+    torch.nn.init.normal_(layers[1].parametrizations.weight.original1, generator=torch.Generator().manual_seed(0))
+    state = torch.zeros_like(drive())
+    for _ in range(3):
+        state = network.block(state, drive())
+    assert torch.equal(network(drive())[1], state)
+    assert torch.equal(network.trajectory(drive()).response[:, -1], state)
+    assert torch.equal(network.to_untied()(drive())[1], state)
+    chain = nn.Chain(enter=network.entered, steps=network.chain_steps(stage=0, name="h"), read=identity)
+    assert torch.equal(chain.run(drive()), state)
+    assert torch.equal(chain.states(drive())[-1], state)
 
 
 def test_weights_have_the_spread_they_are_said_to_have() -> None:

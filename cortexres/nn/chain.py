@@ -68,13 +68,18 @@ class Chain:
     @property
     def tied(self) -> bool:
         """Return whether steps share a block."""
-        return len({id(step.block) for step in self.steps}) < len(self.steps)
+        return len(self.blocks) < len(self.steps)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Return every block once, in the order of its first step."""
+        return tuple({id(step.block): step.block for step in self.steps}.values())
 
     def states(self, inputs: Tensor) -> list[Tensor]:
         """Return the state before the first step and after each; their shapes may differ between stages."""
         state, drive = self.enter(inputs)
         states = [state]
-        with computed_once(self.tied):
+        with computed_once(self.tied, *self.blocks):
             for step in self.steps:
                 states.append(step(states[-1], drive))
         return states
@@ -82,7 +87,7 @@ class Chain:
     def run(self, inputs: Tensor) -> Tensor:
         """Return the logits, (batch, class)."""
         state, drive = self.enter(inputs)
-        with computed_once(self.tied):
+        with computed_once(self.tied, *self.blocks):
             for step in self.steps:
                 state = step(state, drive)
         return self.read(state)

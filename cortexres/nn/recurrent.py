@@ -133,7 +133,7 @@ class Recurrent(nn.Module):
         """
         count = self._count(x, steps, first_step)
         state, read = self._start(x, h_0, first_step), []
-        with computed_once(self.tied):
+        with computed_once(self.tied, self):
             for step in range(count):
                 block, index = self.at(first_step + step)
                 state = self._noisy(block(state, self._drive(x, step), index))
@@ -154,7 +154,7 @@ class Recurrent(nn.Module):
         count = self._count(x, steps, first_step)
         state = self._start(x, h_0, first_step)
         rows = [(state, state, torch.zeros_like(state))]
-        with computed_once(self.tied):
+        with computed_once(self.tied, self):
             for step in range(count):
                 block, index = self.at(first_step + step)
                 carried, update = block.parts(state, self._drive(x, step), index)

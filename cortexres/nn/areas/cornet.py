@@ -243,7 +243,7 @@ class CornetS(nn.Module):
         for name, area in self._areas():
             rows, blocks = [], area.blocks()
             entry, _ = blocks[0]
-            with computed_once(True):
+            with computed_once(True, area):
                 state = entry(state)
                 for block, index in blocks[1:]:
                     carried, update = block.parts(state, None, index)

@@ -152,7 +152,7 @@ class MultiState(nn.Module):
         if h_0 is None and count != self.steps:
             self._check_seen(count)
         history, rows, read = self._start(x, h_0, first_step), read_rows(self.readout, count), []
-        with computed_once(True):
+        with computed_once(True, self.connections):
             for step in range(count):
                 parts = self._parts(history, self._frame(x, step), first_step + step)
                 history = self._after(history, parts)
@@ -196,7 +196,7 @@ class MultiState(nn.Module):
         count = count_steps(x, self.input_area, self.injection, self.steps, steps)
         history = self._start(x, h_0, first_step)
         rows = {name: [(past[0], past[0], torch.zeros_like(past[0]))] for name, past in history.items()}
-        with computed_once(True):
+        with computed_once(True, self.connections):
             for step in range(count):
                 parts = self._parts(history, self._frame(x, step), first_step + step, split)
                 history = self._after(history, parts)

@@ -68,7 +68,7 @@ class Stage(nn.Module):
     def states(self, state: Tensor) -> list[Tensor]:
         """Return the state after each block."""
         states = []
-        with computed_once(self.recurrent is not None and self.recurrent.tied):
+        with computed_once(self.recurrent is not None and self.recurrent.tied, self):
             for block, index in self.blocks():
                 state = block(state, None, index)
                 states.append(state)
