@@ -58,3 +58,18 @@ def test_grey_images_for_weights_in_colour(capsys: pytest.CaptureFixture[str]) -
     nn.save_weights(network, "weights.safetensors", changes={"blocks": [1, 1, 1]})
     assert run("record", "weights.safetensors", "--stimuli", 2) == 2
     assert "got grey images (1 channel) for a network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits_tied", "--device", "tpu"], "got device='tpu', expected one that torch can use here"),
+        (["weights.safetensors"], r"got inputs of shape (2, 1, 8, 8), on which the StagedNetwork does not run (mat1"),
+    ],
+)
+def test_what_is_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    nn.save_weights(nn.create("digits_tied", rng=0, channels=256), "weights.safetensors", changes={"channels": 256})
+    assert run("record", *words, "--stimuli", 2) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1

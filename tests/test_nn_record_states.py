@@ -370,6 +370,8 @@ def test_options_that_do_not_apply() -> None:
     ):
         with pytest.raises(ArgumentError, match=message):
             crnn.record(model, stimuli, **options)
+    with pytest.raises(ArgumentError, match="got no stimuli, expected one or more"):
+        crnn.record(model, stimuli.isel(stimulus=slice(0)))
     with pytest.raises(ArgumentError, match="got a str, expected a torch module"):
         crnn.record("resnet", stimuli)
     with torch.no_grad():

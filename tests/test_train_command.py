@@ -91,9 +91,13 @@ def test_digits_in_bfloat16(run: Run) -> None:
         (["digits_tied", "--images", "gone"], "gone does not exist, expected a folder"),
         (["digits_tied", "--precision", "float16"], "got autocast='float16' on cpu"),
         (["digits_tied", "--out", "/proc/w.safetensors"], "cannot write /proc/w.safetensors"),
+        (["digits_tied", "--device", "tpu"], "got device='tpu', expected one that torch can use here"),
+        (["digits_tied", "--device", "cuda:99"], "got device='cuda:99', expected one that torch can use here"),
+        (["digits_tied", "--out", "w", "--checkpoint", "./w"], "got w as --checkpoint and --out, expected two files"),
+        (["digits_tied", "--stimuli", 1], "got stimuli of one class only"),
     ],
 )
-def test_what_is_refused(run: Run, words: list[str], message: str) -> None:
+def test_what_is_refused(run: Run, words: list[object], message: str) -> None:
     code, _, error = run(*words)
     assert code == 2
     assert len(error.strip().splitlines()) == 1

@@ -164,8 +164,10 @@ def record(arguments: argparse.Namespace) -> None:
     """The network derived from a circuit, one by name, or a trained one -> network.nc."""
     from cortexres import io, nn
     from cortexres.definitions import list_networks
+    from cortexres.nn.device import usable_device
 
     io.check_writable(arguments.out)
+    usable_device(arguments.device)
     if arguments.model.endswith(".safetensors"):
         network, images = _trained_network(arguments)
     elif arguments.model in {row.name for row in list_networks()}:

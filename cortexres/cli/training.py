@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from cortexres.errors import ArgumentError
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -16,18 +18,23 @@ def train(arguments: argparse.Namespace) -> None:
     """A network by name, trained -> weights.safetensors and history.nc; prints how well it does at the end."""
     from cortexres import io, nn
     from cortexres.definitions import load_network
+    from cortexres.nn.device import usable_device
     from cortexres.nn.training import recipes
     from cortexres.nn.training.distributed import is_first
+    from cortexres.nn.training.minibatches import class_order
     from cortexres.provenance import provenance
 
     history_file = arguments.out.with_name("history.nc")
     for path in (arguments.out, history_file):
         io.check_writable(path)
+    if arguments.checkpoint is not None and arguments.checkpoint.resolve() == arguments.out.resolve():
+        raise ArgumentError(f"got {arguments.out} as --checkpoint and --out, expected two files: give another --out")
+    usable_device(arguments.device)  # before the images are read
     definition = load_network(arguments.model)
     images, held_out = _labelled(arguments, colour=not definition.flat and definition.channels > 1)
     changes: dict[str, Any] = {
         "channels": images["image"][0].size if definition.flat else images.sizes.get("channel", 1),
-        "classes": len(set(images["label"].values.tolist())),
+        "classes": len(class_order(images)),
     }
     network = nn.create(arguments.model, rng=arguments.seed, **changes)
     history = nn.train(

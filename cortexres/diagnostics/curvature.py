@@ -24,7 +24,7 @@ Method = Literal["auto", "exact", "lanczos"]
 EXACT_UP_TO = 1000
 """Number of parameters up to which ``method="auto"`` computes the whole Hessian."""
 RESIDUAL = 1e-6
-"""What Lanczos iteration leaves of ``|H v - lambda v|``, over the largest modulus; isolated values err by its square."""
+"""What Lanczos iteration leaves of ``|H v - lambda v|``, over the largest modulus; isolated ones err by its square."""
 RESTARTS = 1000
 """How often Lanczos iteration starts again, ten products or so each, before it is given up."""
 

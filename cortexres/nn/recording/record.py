@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
@@ -99,14 +100,16 @@ def record(
     Raises
     ------
     ArgumentError
-        If an option is out of range or does not apply, no residual addition is found, a state is not finite, or the
-        facts of the network cannot be written as JSON.
+        If there are no stimuli, the network does not run on them, an option is out of range or does not apply, no
+        residual addition is found, a state is not finite, or the facts of the network cannot be written as JSON.
     DataFileError
         If the file cannot be written.
     """
     count = stimuli.sizes["stimulus"]
     if batch_size < 1:
         raise ArgumentError(f"got batch_size={batch_size}, expected 1 or more")
+    if count < 1:
+        raise ArgumentError("got no stimuli, expected one or more")
     batch = min(batch_size, count)
 
     def seen(start: int) -> Tensor:
@@ -115,7 +118,15 @@ def record(
         return _seen(network, stimuli.isel(stimulus=rows), inputs)
 
     first = seen(0)
-    source = source_of(network, first, steps=steps, additions=additions, modules=modules)
+    try:
+        source = source_of(network, first, steps=steps, additions=additions, modules=modules)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ArgumentError(
+            f"got inputs of shape {tuple(first.shape)}, on which the {type(network).__name__} does not run "
+            f"({str(error).splitlines()[0]}); give images of its size, or say with inputs= what it sees"
+        ) from error
 
     groups = _groups(source.stages)
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from cortexres import io
 from cortexres.errors import ArgumentError
+from cortexres.nn.device import usable_device
 from cortexres.nn.initial import Rng
 from cortexres.nn.inputs import place_of
 from cortexres.nn.training import recipes
@@ -114,8 +115,8 @@ def train(
     ------
     ArgumentError
         If there are no labels, only one class, or more classes than the network has outputs; if an option is out of
-        range or differs from the checkpoint's; if the loss stops being finite, in which case the checkpoint stays
-        that of the epoch before.
+        range or differs from the checkpoint's, or torch cannot use the device; if the loss stops being finite, in
+        which case the checkpoint stays that of the epoch before.
     DataFileError
         If the checkpoint cannot be read or written.
 
@@ -132,7 +133,7 @@ def train(
     _check_options(epochs, learning_rate, batch_size, max_gradient_norm, label_smoothing)
     world = join()
     with _mode_kept(network):
-        place = world.device(place_of(network)[0] if device is None else torch.device(device))
+        place = world.device(place_of(network)[0] if device is None else usable_device(device))
         network.to(place)
         precision = precision_of(network, autocast, place)
         classes = class_order(stimuli)
