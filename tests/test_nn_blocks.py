@@ -245,16 +245,15 @@ def test_a_chain_is_a_network_without_its_noise() -> None:
         assert torch.equal(step(state, drive()), other(state, drive()))
 
 
-def test_a_drive_beside_f_enters_whole_whatever_share_of_f_is_added() -> None:
-    """So that the steady state of a leaky network grows as 1 / gamma; inside F, it does not depend on gamma."""
-    maps, ends = draw(BATCH, 2, 3, 3), []
+@pytest.mark.parametrize("share", [nn.Scaled, nn.SoftAssignment])
+def test_a_drive_beside_f_enters_by_the_share_of_f(share: Callable[[float], torch.nn.Module]) -> None:
+    """With gamma = dt / tau, F = 0 and a constant drive, a leaky state ends at the drive, whatever gamma is."""
+    maps = draw(BATCH, 2, 3, 3)
+    still = nn.Convolutional(2, rng=0, dtype=torch.float64)
+    torch.nn.init.zeros_(still.layers[1].convolution.weight)
     for gamma in (0.2, 0.1):
-        still = nn.Convolutional(2, rng=0, dtype=torch.float64)
-        torch.nn.init.zeros_(still.layers[1].convolution.weight)
-        block = nn.Block(still, nn.SoftAssignment(gamma))
-        ends.append(nn.Recurrent(block, steps=400, readout="last")(maps)[0])
-    torch.testing.assert_close(ends[0], maps / 0.2)
-    torch.testing.assert_close(ends[1], maps / 0.1)
+        last = nn.Recurrent(nn.Block(still, share(gamma)), steps=400, readout="last")(maps)[0]
+        torch.testing.assert_close(last, maps if share is nn.SoftAssignment else 400 * gamma * maps)
 
 
 def test_the_shared_block_is_stored_once() -> None:

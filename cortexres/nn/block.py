@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.shortcuts import Identity
-from cortexres.nn.transforms.transform import Transform, driven
+from cortexres.nn.transforms.transform import Transform
 
 
 class Block(nn.Module):
@@ -55,9 +55,8 @@ class Block(nn.Module):
         state : Tensor of shape (batch, ...)
             What comes in.
         drive : Tensor of shape (batch, ...), optional
-            Input of this step. A transform that `takes_drive` has it inside F; otherwise it is part of x, whole,
-            whatever share of F the shortcut adds: then ``dt / tau`` is no step size of a driven network, whose steady
-            state grows as the share falls.
+            Input of this step. A transform that `takes_drive` has it inside F; otherwise it is part of x, by the share
+            of F that the shortcut adds.
         step : int
             Which step this is, for what normalisation keeps per step.
 
@@ -69,14 +68,12 @@ class Block(nn.Module):
         transform = cast("Transform", self.transform)
         inside = drive is not None and transform.takes_drive
         update = transform(state, drive if inside else None, step)
-        carried, added = self.shortcut(state, update, step)
+        carried, added = self.shortcut(state, update, step, None if inside else drive)
         if carried.shape != added.shape:
             raise ArgumentError(
                 f"got x of shape {tuple(carried.shape)} and F(x) of shape {tuple(added.shape)}, expected the same: "
                 "where F changes the shape, the shortcut is a Projection or ZeroPadding"
             )
-        if drive is not None and not inside:
-            carried = driven(carried, drive)
         return carried, added
 
     def finish(self, total: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """What a block carries past its residual function, and the share of the update that it adds.
 
 Each shortcut returns the two terms whose sum is the next state: what is carried of x, and what is added of F(x). So
-x + F(x) can be recorded, lesioned and differentiated for all of them alike.
+x + F(x) can be recorded, lesioned and differentiated for all of them alike. A drive u that enters beside F is part of
+what is carried, by the same share as F: where gamma is dt / tau, (F + u) dt / tau is added to a leaky state.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, empty_convolution, empty_linear, fill_
 from cortexres.nn.norms import Norm, normalised
 from cortexres.nn.sizes import check_sizes
+from cortexres.nn.transforms.transform import driven
 
 
 class Identity(nn.Module):
@@ -26,17 +28,21 @@ class Identity(nn.Module):
     He, Zhang, Ren & Sun (2016), Identity mappings in deep residual networks, doi:10.1007/978-3-319-46493-0_38
     """
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (h, F)."""
-        return state, update
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (h + u, F)."""
+        return _beside(state, drive), update
 
 
 class NoShortcut(nn.Module):
     """``F`` alone: a plain feedforward step, or that of an Elman network; the control of every residual claim."""
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (0, F)."""
-        return torch.zeros_like(update), update
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (u, F)."""
+        return _beside(torch.zeros_like(update), drive), update
 
 
 class ZeroPadding(nn.Module):
@@ -69,11 +75,14 @@ class ZeroPadding(nn.Module):
             )
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (subsampled and padded h, F)."""
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (subsampled and padded h + u, F)."""
         carried = state[:, :, :: self.stride, :: self.stride] if state.ndim == 4 else state
         missing = self.out_channels - self.in_channels
-        return functional.pad(carried, (0, 0) * (carried.ndim - 2) + (0, missing)), update
+        padded = functional.pad(carried, (0, 0) * (carried.ndim - 2) + (0, missing))
+        return _beside(padded, drive), update
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
@@ -132,9 +141,11 @@ class Projection(nn.Module):
         if self.norm is not None:
             self.norm.reset_parameters()
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (P h, F)."""
-        return normalised(self.norm, self.map(state), step), update
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (P h + u, F)."""
+        return _beside(normalised(self.norm, self.map(state), step), drive), update
 
 
 class Linear(nn.Module):
@@ -173,10 +184,12 @@ class Linear(nn.Module):
         """Set A to the identity; nothing is drawn."""
         nn.init.eye_(self.weight) if self.state_dims == 1 else nn.init.dirac_(self.weight)
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (A h, F)."""
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (A h + u, F)."""
         apply = functional.linear if self.state_dims == 1 else functional.conv2d
-        return apply(state, self.weight), update
+        return _beside(apply(state, self.weight), drive), update
 
 
 class Highway(nn.Module):
@@ -231,10 +244,12 @@ class Highway(nn.Module):
         fill_(self.gate, rng, gain=1.0)
         nn.init.constant_(self.gate.get_parameter("bias"), self.initial_bias)
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return ((1 - T) h, T F)."""
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return ((1 - T) h + T u, T F)."""
         opened = torch.sigmoid(self.gate(state))
-        return (1 - opened) * state, opened * update
+        return _beside((1 - opened) * state, drive, opened), opened * update
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
@@ -260,9 +275,11 @@ class Scaled(nn.Module):
             raise ArgumentError(f"got scale={scale}, expected a positive number, such as 0.2 or dt / tau")
         self.scale = scale
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (h, s F)."""
-        return state, self.scale * update
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (h + s u, s F)."""
+        return _beside(state, drive, self.scale), self.scale * update
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
@@ -310,12 +327,14 @@ class SoftAssignment(nn.Module):
         """Return whether anything of the state is carried, that is, whether gamma is below 1 anywhere."""
         return bool((torch.as_tensor(self.gamma) < 1).any())
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return ((1 - gamma) h, gamma F)."""
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return ((1 - gamma) h + gamma u, gamma F)."""
         gamma = self.gamma
         if isinstance(gamma, Tensor):
             gamma = gamma.to(update).view(-1, *(1,) * (update.ndim - 2))
-        return (1 - gamma) * state, gamma * update
+        return _beside((1 - gamma) * state, drive, gamma), gamma * update
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
@@ -349,9 +368,24 @@ class LearnedScale(nn.Module):
         """Set a to 0; nothing is drawn."""
         nn.init.zeros_(self.scale)
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (h, a F)."""
-        return state, self.scale.view(-1, *(1,) * (update.ndim - 2)) * update
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (h + u, a F)."""
+        return _beside(state, drive), self.scale.view(-1, *(1,) * (update.ndim - 2)) * update
+
+
+def _beside(carried: Tensor, drive: Tensor | None, share: float | Tensor = 1.0) -> Tensor:
+    """Return what is carried and the share of a drive beside F that enters with it, the same as the share of F.
+
+    Raises
+    ------
+    ArgumentError
+        If the drive has another shape: torch would stretch it without a word.
+    """
+    if drive is None:
+        return carried
+    return driven(carried, drive if isinstance(share, float) and share == 1.0 else share * drive)
 
 
 def _check_dims(state_dims: int, stride: int) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.norms import Norm, normalised
-from cortexres.nn.shortcuts import Projection
+from cortexres.nn.shortcuts import Identity, Projection
 from cortexres.nn.sizes import check_sizes
 from cortexres.nn.transforms.bottleneck import bottleneck_layers
 from cortexres.nn.transforms.layer import Activation, Layer
@@ -138,14 +138,16 @@ class ProjectionAtFirst(nn.Module):
     ) -> None:
         super().__init__()
         self.projection = Projection(channels, channels, stride=stride, norm=norm, rng=rng, device=device, dtype=dtype)
+        self.later = Identity()
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw P anew; the norm starts where it does."""
         reset_children(self, rng)
 
-    def forward(self, state: Tensor, update: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Return (P h, F) at step 0, then (h, F)."""
-        if step:
-            return state, update
-        carried, added = self.projection(state, update)
+    def forward(
+        self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (P h + u, F) at step 0, then (h + u, F)."""
+        shortcut = self.later if step else self.projection
+        carried, added = shortcut(state, update, 0, drive)
         return carried, added
