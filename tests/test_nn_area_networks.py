@@ -138,8 +138,7 @@ def s_by_hand(weights: dict[str, Tensor], x: Tensor, recurrences: tuple[int, ...
         x = torch.relu(norm(f"v1.{place}.norm", x, 0))
     made = {"V1": [x]}
     for name, times in zip(NAMES[1:], recurrences, strict=True):
-        entry = f"areas.{name}.transition.transform.layer.convolution"
-        x = functional.conv2d(x, weights[f"{entry}.weight"], weights[f"{entry}.bias"])
+        x = functional.conv2d(x, weights[f"areas.{name}.transition.transform.layer.convolution.weight"])
         block, made[name] = f"areas.{name}.recurrent.block", []
         for passage in range(times):
             stride, past = (1, x) if passage else (2, None)
@@ -212,7 +211,7 @@ def test_published_sizes_have_the_parameters_that_the_layers_add_up_to() -> None
     expected = 3 * v1 * 49 + 2 * v1 + v1 * v1 * 9 + 2 * v1 + classifier
     for below, width, times in ((v1, v2, 2), (v2, v4, 4), (v4, it, 2)):
         middle = 4 * width
-        expected += below * width + width  # entry
+        expected += below * width  # entry
         expected += width * width + 2 * width  # shortcut
         expected += 2 * width * middle + middle * middle * 9 + times * 2 * (2 * middle + width)
     assert sum(parameter.numel() for parameter in wide.parameters()) == expected

@@ -197,13 +197,16 @@ class CornetS(nn.Module):
         self.areas = nn.ModuleDict()
         for k, times in enumerate(recurrences, start=1):
             width = channels[k]
-            entry = Block(Downsampling(channels[k - 1], width, factor=1, kernel_size=1, **made), NoShortcut())
+            # no bias, as published: where the first passage normalises each channel, it would be taken away again
+            entry = Downsampling(channels[k - 1], width, factor=1, kernel_size=1, bias=norm is None, **made)
             block = Block(
                 RepeatedBottleneck(width, expansion=expansion, norm=_for_steps(norm, times), **made),
                 ProjectionAtFirst(width, norm=_for_steps(norm, 1), **made),
                 activation=torch.relu,
             )
-            self.areas[AREAS[k]] = Stage(entry, Recurrent(block, steps=times, injection="first", readout="last"))
+            self.areas[AREAS[k]] = Stage(
+                Block(entry, NoShortcut()), Recurrent(block, steps=times, injection="first", readout="last")
+            )
         self.head = PooledHead(channels[-1], n_classes, **made)
 
     def reset_parameters(self, rng: Rng = None) -> None:

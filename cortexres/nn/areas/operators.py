@@ -34,9 +34,11 @@ class Downsampling(nn.Module):
     by : {"stride", "max", "average"}
         Stride of the convolution, or pooling after the activation.
     norm : Norm, optional
-        Normalisation after the convolution, which has a bias where there is none.
+        Normalisation after the convolution.
     activation : callable, optional
         Elementwise function.
+    bias : bool
+        Whether the convolution has a bias where there is no normalisation; beside one there is none.
     rng : int or numpy Generator, optional
         Where the weights come from (normal, standard deviation ``sqrt(2 / fan_in)``; bias 0).
 
@@ -59,6 +61,7 @@ class Downsampling(nn.Module):
         by: Down = "stride",
         norm: Norm | None = None,
         activation: Activation | None = None,
+        bias: bool = True,
         rng: Rng = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -74,6 +77,7 @@ class Downsampling(nn.Module):
             stride=factor if by == "stride" else 1,
             norm=norm,
             activation=activation,
+            bias=bias,
             rng=rng,
             device=device,
             dtype=dtype,

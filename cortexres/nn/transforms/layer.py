@@ -19,7 +19,7 @@ Activation = Callable[[Tensor], Tensor]
 class Layer(nn.Module):
     """``activation(norm(convolution(x)))`` (post) or ``convolution(activation(norm(x)))`` (pre).
 
-    The convolution keeps the map's size but for its stride. It has a bias only where there is no normalisation.
+    The convolution keeps the map's size but for its stride.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class Layer(nn.Module):
         Of the output (post) or the input (pre).
     stride, dilation, groups : int
         As in `torch.nn.Conv2d`.
+    bias : bool
+        Whether the convolution has a bias where there is no normalisation; beside one there is none.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Layer(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
+        bias: bool = True,
         rng: Rng = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -67,7 +70,7 @@ class Layer(nn.Module):
             stride=stride,
             dilation=dilation,
             groups=groups,
-            bias=norm is None,
+            bias=bias and norm is None,
             device=device,
             dtype=dtype,
         )
