@@ -96,6 +96,17 @@ def test_record_then_compare_with_a_recording(run: Run, files: tuple[Path, Path]
     }
 
 
+def test_compare_takes_one_stage_of_several(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+    brain, network = files
+    tree = xr.DataTree.from_dict(dict.fromkeys(("stage_0", "stage_1"), io.load(network)))
+    tree.to_netcdf(tmp_path / "stages.nc", engine="h5netcdf")
+    compare = ["compare", brain, tmp_path / "stages.nc", "--permutations", 20, "--out", tmp_path / "c"]
+    assert_one_line(run(*compare), "holds the stages stage_0, stage_1", "--stage")
+    code, out, error = run(*compare, "--stage", "stage_1")
+    assert code == 0, error
+    assert "state R2" in out
+
+
 def test_record_writes_a_network_that_keeps_the_schema(run: Run, tmp_path: Path) -> None:
     code, out, error = run("record", "ei_assemblies", "--stimuli", 4, "--out", tmp_path / "n.nc")
     assert (code, error) == (0, "")

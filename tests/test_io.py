@@ -322,7 +322,7 @@ def lay_terabytes_of_text(file: h5py.File, secret: Path) -> None:
 
 
 def lay_group(file: h5py.File, secret: Path) -> None:
-    file.create_group("inner")
+    file.create_group("inner/most")
 
 
 def lay_named_type(file: h5py.File, secret: Path) -> None:
@@ -360,7 +360,7 @@ def lay_many_variables(file: h5py.File, secret: Path) -> None:
         (lay_virtual, "keeps its values in another file"),
         (lay_terabytes, "declares 8,796,093,022,208 bytes, expected at most .* raise max_bytes"),
         (lay_terabytes_of_text, "declares .* bytes, expected at most"),
-        (lay_group, "inner is a group, expected variables only"),
+        (lay_group, "most is a group, expected variables only"),
         (lay_named_type, "a is a datatype"),
         (lay_compound, "a has the type .*, expected numbers or text"),
         (lay_reference, "a has the type object"),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cortexres import io, schema
 from cortexres import nn as crnn
-from cortexres.errors import ArgumentError, DataFileError
+from cortexres.errors import ArgumentError, DataFileError, SchemaError
 
 
 def test_one_stage_is_a_file_like_any_other(tmp_path: Path) -> None:
@@ -47,7 +47,46 @@ def test_stages_are_groups(tmp_path: Path) -> None:
     for name, stage in in_memory.children.items():
         found = schema.check_network(opened[name].to_dataset())
         xr.testing.assert_identical(found.drop_attrs(deep=False), stage.to_dataset().drop_attrs(deep=False))
+    loaded = io.load_stages(tmp_path / "network.nc", kind="network")
+    xr.testing.assert_identical(loaded, opened.load())
+    one = io.load(tmp_path / "network.nc", kind="network", stage="stage_1")
+    xr.testing.assert_identical(one, loaded["stage_1"].to_dataset())
     opened.close()
+
+
+def test_stages_are_asked_for_by_name(tmp_path: Path) -> None:
+    path, plain = tmp_path / "network.nc", io.save(xr.Dataset(), tmp_path / "plain.nc")
+    crnn.record(randomised(ResNet(depth=1)), images(), path=path).close()
+    with pytest.raises(DataFileError, match=r"holds the stages stage_0, stage_1, .* give stage= \(--stage\), such as"):
+        io.load(path)
+    with pytest.raises(DataFileError, match="has no stage 'stage_2', expected stage_0 or stage_1"):
+        io.load(path, stage="stage_2")
+    with pytest.raises(DataFileError, match="has no stage 'a', expected None: it holds one Dataset"):
+        io.load(plain, stage="a")
+    with pytest.raises(DataFileError, match=r"holds one Dataset, .* use io\.load"):
+        io.load_stages(plain)
+    with pytest.raises(SchemaError, match="got a DataTree, expected a Dataset"):
+        io.save(io.load_stages(path), path)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="unknown kind 'net'"):
+        io.load_stages(path, kind="net")
+    with h5py.File(path, "r+") as file:
+        del file["stage_0/stage"]
+    with pytest.raises(SchemaError, match="stage"):
+        io.load_stages(path, kind="network")
+
+
+@pytest.mark.parametrize("place", ["/", "stage_0/"])
+def test_traps_in_stages_are_refused(place: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "trap.nc", "w") as file:
+        file.create_group("stage_0")
+        file.create_dataset(f"{place}a", (2**40,), "f8", chunks=(2**20,))
+    with pytest.raises(DataFileError, match=r"declares 8,796,093,022,208 bytes"):
+        io.load_stages(tmp_path / "trap.nc")
+    with h5py.File(tmp_path / "trap.nc", "w") as file:
+        file.create_group("stage_0")
+        file.create_dataset(f"{place}a", (4,), "f8", chunks=(2,))
+    with pytest.raises(DataFileError, match="a was not written whole"):
+        io.load_stages(tmp_path / "trap.nc")
 
 
 def test_an_error_leaves_the_older_file(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in ("scores.nc", "report.html"):
         io.check_writable(arguments.out / name)
     brain = io.load(arguments.brain, kind="brain")
-    network = io.load(arguments.network, kind="network")
+    network = io.load(arguments.network, kind="network", stage=arguments.stage)
     notes: list[str] = []
     with noted_warnings(notes):
         _compare(arguments, brain, network, notes)

@@ -181,6 +181,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("results/compare"), help="folder to write to (default: %(default)s)"
     )
+    parser.add_argument("--stage", metavar="NAME", help="which one, of a network.nc that holds several, as in stage_0")
     parser.add_argument("--permutations", type=positive, default=500, help="of the stimuli (default: %(default)s)")
     _add_seed(parser)
 

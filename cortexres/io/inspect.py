@@ -6,6 +6,7 @@ reader follows without a word; and one of a kilobyte may declare more than any m
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -20,14 +21,14 @@ MAX_ATTRIBUTE_BYTES = 2**24
 MAX_VARIABLES = 10_000
 
 
-def inspect(path: Path, max_bytes: int) -> None:
-    """Return nothing if the file holds only plain arrays of its own, of at most `max_bytes` together.
+def inspect(path: Path, max_bytes: int) -> list[str]:
+    """Return the groups of a file that holds only plain arrays of its own, of at most `max_bytes` together.
 
     Raises
     ------
     DataFileError
-        Where it is missing, is no HDF5 file or cannot be read, where it refers to other files, has groups, types or
-        links that a Dataset has no use for, or declares more than `max_bytes`.
+        Where it is missing, is no HDF5 file or cannot be read, where it refers to other files, has groups in groups,
+        types or links that a Dataset has no use for, or declares more than `max_bytes`.
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
@@ -42,9 +43,12 @@ def inspect(path: Path, max_bytes: int) -> None:
     check_heaps(path)
     try:
         with h5py.File(path, "r") as root:
-            declared = _inspect_root(root, path)
+            groups = [name for name in root if isinstance(root.get(name, getlink=True), h5py.HardLink)]
+            groups = [name for name in groups if isinstance(root[name], h5py.Group)]
+            declared = _inspect_group(root, path, inner=groups)
             if declared <= max_bytes:
-                _check_written(root, path)
+                for group in (root, *(root[name] for name in groups)):
+                    _check_written(group, path)
     except DataFileError:
         raise
     # h5py meets a damaged file with almost any error.
@@ -55,6 +59,7 @@ def inspect(path: Path, max_bytes: int) -> None:
         raise DataFileError(
             f"{path} declares {declared:,} bytes, expected at most {max_bytes:,}; if you trust it, raise max_bytes"
         )
+    return groups
 
 
 def first_line(error: BaseException) -> str:
@@ -62,15 +67,19 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _inspect_root(root: h5py.File, path: Path) -> int:
-    if len(root) > MAX_VARIABLES:
-        raise DataFileError(f"{path} has {len(root)} variables, expected at most {MAX_VARIABLES}")
-    declared = _attribute_bytes(root, path)
-    for name in root:
-        link = root.get(name, getlink=True)
+def _inspect_group(group: h5py.Group, path: Path, *, inner: Collection[str] = ()) -> int:
+    """Return the bytes that a group declares, with those of its `inner` groups."""
+    if len(group) > MAX_VARIABLES:
+        raise DataFileError(f"{path} has {len(group)} variables, expected at most {MAX_VARIABLES}")
+    declared = _attribute_bytes(group, path)
+    for name in group:
+        link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise DataFileError(f"{path}: {name} is a {type(link).__name__}, which may lead out of the file; refused")
-        item = root[name]
+        item = group[name]
+        if name in inner:
+            declared += _inspect_group(item, path)
+            continue
         if not isinstance(item, h5py.Dataset):
             raise DataFileError(f"{path}: {name} is a {type(item).__name__.lower()}, expected variables only")
         declared += _inspect_variable(item, name, path) + _attribute_bytes(item, path)
@@ -94,9 +103,10 @@ def _inspect_variable(variable: h5py.Dataset, name: str, path: Path) -> int:
     return declared
 
 
-def _check_written(root: h5py.File, path: Path) -> None:
-    for name in root:
-        variable = root[name]
+def _check_written(group: h5py.Group, path: Path) -> None:
+    for name, variable in group.items():
+        if not isinstance(variable, h5py.Dataset):
+            continue
         if variable.size and not _is_bare_dimension(variable) and not _is_written(variable):
             raise DataFileError(f"{path}: {name} was not written whole; its writer was killed or the file is damaged")
 
@@ -125,7 +135,7 @@ def _is_found(variable: h5py.Dataset, position: tuple[int, ...]) -> bool:
     return mask == 0 and len(packed) > 0
 
 
-def _attribute_bytes(item: h5py.Dataset | h5py.File, path: Path) -> int:
+def _attribute_bytes(item: h5py.Dataset | h5py.Group, path: Path) -> int:
     total = 0
     for name in item.attrs:
         size = int(item.attrs.get_id(name).get_storage_size())

@@ -63,7 +63,9 @@ def save(dataset: xr.Dataset, path: str | Path) -> Path:
     return write_bytes(path, to_bytes(dataset))
 
 
-def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTES) -> xr.Dataset:
+def load(
+    path: str | Path, *, kind: str | None = None, stage: str | None = None, max_bytes: int = MAX_BYTES
+) -> xr.Dataset:
     """Return the Dataset in a netCDF-4 file, in memory, checked before and after it is read.
 
     Parameters
@@ -72,24 +74,70 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
         A file, of anyone: nothing in it can run, and a file that refers to others is refused.
     kind : str or None
         ``"stimuli"``, ``"brain"``, ``"network"``, ``"scores"`` or ``"spikes"``: the schema that it must keep.
+    stage : str or None
+        Which one, of a file that holds one Dataset for each stage of a network; see `load_stages`.
     max_bytes : int
         Largest declared size of all arrays together.
 
     Raises
     ------
     DataFileError
-        Where the file is missing, damaged, refers to other files or declares more than `max_bytes`.
+        Where the file is missing, damaged, refers to other files or declares more than `max_bytes`; where it holds
+        several stages and `stage` is None, or none of that name.
     SchemaError
         Where it does not keep the schema of `kind`.
     ArgumentError
         For an unknown `kind`.
     """
+    _check_kind(kind)
+    path = Path(path)
+    stages = inspect(path, max_bytes)
+    if stages and stage is None:
+        raise DataFileError(
+            f"{path} holds the stages {', '.join(stages)}, expected one Dataset: give stage= (--stage), such as "
+            f"{stages[0]}, or read all with io.load_stages"
+        )
+    if stage is not None and stage not in stages:
+        known = " or ".join(stages) or "None: it holds one Dataset"
+        raise DataFileError(f"{path} has no stage {stage!r}, expected {known}")
+    return _read(path, stage, kind)
+
+
+def load_stages(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTES) -> xr.DataTree:
+    """Return all stages in a netCDF-4 file, in memory, as a tree of one Dataset each.
+
+    Such files are written by ``nn.record(..., path=...)`` for networks whose stages, or areas, differ in width.
+
+    Parameters
+    ----------
+    path, kind, max_bytes
+        As in `load`; each stage must keep the schema.
+
+    Raises
+    ------
+    DataFileError
+        As in `load`; where the file holds no stages.
+    SchemaError, ArgumentError
+        As in `load`.
+    """
+    _check_kind(kind)
+    path = Path(path)
+    stages = inspect(path, max_bytes)
+    if not stages:
+        raise DataFileError(f"{path} holds one Dataset, expected one for each stage: use io.load")
+    read = {name: _read(path, name, kind) for name in stages}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=_read(path, None, None).attrs), **read})
+
+
+def _check_kind(kind: str | None) -> None:
     if kind is not None and kind not in CHECKS:
         raise ArgumentError(f"unknown kind {kind!r}, expected {', '.join(CHECKS)} or None")
-    path = Path(path)
-    inspect(path, max_bytes)
+
+
+def _read(path: Path, stage: str | None, kind: str | None) -> xr.Dataset:
+    """Return a Dataset of a file that was inspected; its root, or a stage."""
     try:
-        with warnings.catch_warnings(action="ignore"), _open(path) as opened:
+        with warnings.catch_warnings(action="ignore"), _open(path, stage) as opened:
             dataset = plain_text(opened.load())
     # A damaged file meets h5py, h5netcdf and xarray with almost any error.
     except Exception as error:
@@ -103,9 +151,9 @@ def load(path: str | Path, *, kind: str | None = None, max_bytes: int = MAX_BYTE
     return dataset
 
 
-def _open(path: Path) -> xr.Dataset:
+def _open(path: Path, stage: str | None) -> xr.Dataset:
     # Files without netCDF's dimensions get them by their lengths.
-    return xr.open_dataset(path, phony_dims="sort", **AS_IT_STANDS)
+    return xr.open_dataset(path, group=stage, phony_dims="sort", **AS_IT_STANDS)
 
 
 def to_bytes(dataset: xr.Dataset) -> memoryview:
@@ -118,6 +166,11 @@ def to_bytes(dataset: xr.Dataset) -> memoryview:
     SchemaError
         Where the Dataset holds what the file would lose.
     """
+    if not isinstance(dataset, xr.Dataset):
+        raise SchemaError(
+            f"got a {type(dataset).__name__}, expected a Dataset: of a network of several stages save each, or record "
+            "it with path="
+        )
     plain = _plain_copy(dataset)
     encoding = {
         name: PACKING for name, values in plain.variables.items() if values.ndim and values.dtype.kind in "fiub"

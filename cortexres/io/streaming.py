@@ -88,12 +88,11 @@ def open_stream(path: str | Path) -> xr.Dataset | xr.DataTree:
     with h5netcdf.File(path, "r") as file:
         has_groups = bool(file.groups)
     if not has_groups:
-        return _with_plain_text(xr.open_dataset(path, **AS_IT_STANDS))
+        dataset = xr.open_dataset(path, **AS_IT_STANDS)
+        plain = plain_text(dataset)
+        plain.set_close(dataset.close)
+        return plain
     tree = xr.open_datatree(path, **AS_IT_STANDS)
-    return tree.map_over_datasets(_with_plain_text)
-
-
-def _with_plain_text(dataset: xr.Dataset) -> xr.Dataset:
-    plain = plain_text(dataset)
-    plain.set_close(dataset._close)
-    return plain
+    plain_tree = tree.map_over_datasets(plain_text)
+    plain_tree.set_close(tree.close)  # a new tree would not close what this one opened
+    return plain_tree
