@@ -305,6 +305,14 @@ def test_the_mean_of_constrained_weights_is_that_of_the_weights() -> None:
     torch.testing.assert_close(found, tied.block.transform.recurrent.weight, rtol=1e-6, atol=0)
 
 
+def test_a_constraint_that_cannot_be_met_by_assigning_has_no_mean() -> None:
+    network = recurrent()
+    parametrize.register_parametrization(network.block.transform.layers[0], "weight", torch.nn.Tanh())
+    with pytest.raises(ArgumentError, match=r"mode='mean' for transform.layers.0.weight, .* expected mode='first'"):
+        nn.Recurrent.from_untied(network.to_untied(), mode="mean")
+    assert nn.Recurrent.from_untied(network.to_untied(), mode="first").tied
+
+
 def test_layers_of_torch_are_reset_from_the_stream_too() -> None:
     layers = torch.nn.Sequential(torch.nn.ConvTranspose2d(2, 2, 2), torch.nn.GroupNorm(1, 2), torch.nn.Conv1d(2, 2, 3))
     torch.nn.init.zeros_(layers.get_parameter("1.weight"))

@@ -48,7 +48,8 @@ def together(blocks: Sequence[M], *, mode: Literal["check", "mean", "first"]) ->
     Raises
     ------
     ArgumentError
-        If `mode` is none of these, the blocks differ in shape, or in weights where they must be equal.
+        If `mode` is none of these, the blocks differ in shape, or in weights where they must be equal, or a mean is
+        asked of weights under a constraint that cannot be assigned.
     """
     if mode not in _COMBINE:
         raise ArgumentError(f"got mode={mode!r}, expected one of {', '.join(_COMBINE)}")
@@ -72,7 +73,13 @@ def _average_constrained(shared: nn.Module, blocks: Sequence[nn.Module]) -> None
         if parametrize.is_parametrized(module):
             for own in cast("nn.ModuleDict", module.parametrizations):
                 weights = [getattr(block.get_submodule(name), own) for block in blocks]
-                setattr(module, own, torch.stack(weights).mean(dim=0))
+                try:
+                    setattr(module, own, torch.stack(weights).mean(dim=0))
+                except (NotImplementedError, RuntimeError) as error:
+                    raise ArgumentError(
+                        f"got mode='mean' for {name}.{own}, whose constraint cannot be met by assigning it, expected "
+                        "mode='first', or a parametrization with right_inverse"
+                    ) from error
 
 
 def _stepped(block: nn.Module, name: str) -> Any:
