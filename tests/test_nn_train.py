@@ -271,3 +271,12 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_the_weights_are_los
     with pytest.raises(ArgumentError, match="got a loss of nan in epoch 0, expected a finite one"):
         trained(model)
     assert torch.equal(model.encoder.weight, before)
+
+
+def test_steps_that_training_never_ran_are_named() -> None:
+    block = nn.Block(nn.PreactivatedDense(4, norm=nn.Norm("batch", steps=5), rng=0))
+    area = nn.Recurrent(block, steps=3, injection="first", readout="last")
+    pixels = torch.nn.Sequential(torch.nn.Flatten(), nn.LinearStem(64, 4, rng=0), nn.Stage(None, area))
+    with pytest.warns(UserWarning, match=r"for 5 steps, and training has run 3 of them; give Norm\(steps=3\)"):
+        trained(pixels, epochs=1)
+

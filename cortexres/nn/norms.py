@@ -278,3 +278,20 @@ def normalised(norm: nn.Module | None, x: Tensor, step: int) -> Tensor:
 def _at(rows: Tensor | None, row: int) -> Tensor | None:
     """Return the row of a stacked tensor, the only one where the steps share it."""
     return None if rows is None else rows[min(row, len(rows) - 1)]
+
+
+def warn_of_untrained_steps(network: nn.Module) -> None:
+    """Warn where training has set the batch statistics of some steps and not of others.
+
+    Such a network runs for more steps than it was trained for without a word: those steps have mean 0 and variance 1.
+    """
+    for name, norm in network.named_modules():
+        if isinstance(norm, StepNorm) and norm.recipe.kind == "batch":
+            seen = norm.num_batches_tracked > 0
+            if bool(seen.any()) and not bool(seen.all()):
+                warnings.warn(
+                    f"{name} has batch statistics for {len(seen)} steps, and training has run {int(seen.sum())} of them; "
+                    f"give Norm(steps={int(seen.sum())}), with beyond='last' to go on with those of the last",
+                    stacklevel=3,
+                )
+                return  # the others of a block say the same

@@ -18,6 +18,7 @@ from cortexres.errors import ArgumentError
 from cortexres.nn.device import usable_device
 from cortexres.nn.initial import Rng
 from cortexres.nn.inputs import place_of
+from cortexres.nn.norms import warn_of_untrained_steps
 from cortexres.nn.training import recipes
 from cortexres.nn.training.checkpoints import name_of, network_facts
 from cortexres.nn.training.distributed import join
@@ -207,6 +208,7 @@ def train(
                 if checkpoint is not None:
                     save_state(checkpoint, state, same, world)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in zip(UNITS, row, strict=False)}, refresh=False)
+    warn_of_untrained_steps(network)
     return history_of(state.history, {"model": name_of(network), **options})
 
 
