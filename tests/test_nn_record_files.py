@@ -138,9 +138,9 @@ def test_memory_is_that_of_a_batch(tmp_path: Path) -> None:
 
     state = 3 * 16 * 16 * 4  # bytes of one stimulus
     peak(8)  # what is imported and compiled once
-    few, many = peak(16), peak(160)
+    few, many = peak(16), peak(96)
     assert many - few < 8 * 4 * state
-    assert 144 * 3 * state > 5 * (many - few)
+    assert 80 * 3 * state > 5 * (many - few)
 
 
 def test_chunks_of_large_states_are_bounded(tmp_path: Path) -> None:

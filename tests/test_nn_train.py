@@ -264,6 +264,24 @@ def test_outputs_that_are_no_logits(shape: tuple[int, ...]) -> None:
         trained(Reshaped(), epochs=1)
 
 
+def test_networks_that_cannot_be_trained() -> None:
+    class Pair(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = linear()
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            logits: Tensor = self.inside(images)
+            return logits, images
+
+    with pytest.raises(ArgumentError, match="got a network that returns a tuple, expected logits: train a module that"):
+        trained(Pair(), epochs=1)
+    with pytest.raises(ArgumentError, match="got a Flatten without trainable parameters, expected some to train"):
+        trained(torch.nn.Flatten(), epochs=1)
+    with pytest.raises(ArgumentError, match="got device='tpu', expected one that torch can use here"):
+        trained(linear(), epochs=1, device="tpu")
+
+
 def test_a_loss_that_is_not_finite_stops_the_training_before_the_weights_are_lost() -> None:
     model = residual()
     torch.nn.init.constant_(model.readout.bias, torch.nan)

@@ -73,7 +73,7 @@ def check_finite(measured: Sequence[Measured], world: World, *, epoch: int, lear
         )
 
 
-def check_logits(logits: Tensor, count: int, n_classes: int) -> None:
+def check_logits(logits: object, count: int, n_classes: int) -> None:
     """Raise where the outputs for `count` stimuli are no logits of `n_classes` or more.
 
     Raises
@@ -81,6 +81,11 @@ def check_logits(logits: Tensor, count: int, n_classes: int) -> None:
     ArgumentError
         Then.
     """
+    if not isinstance(logits, Tensor):
+        raise ArgumentError(
+            f"got a network that returns a {type(logits).__name__}, expected logits: train a module that returns them "
+            "alone"
+        )
     if logits.ndim != 2 or len(logits) != count:
         raise ArgumentError(
             f"got outputs of shape {tuple(logits.shape)} for {count} stimuli, expected logits, ({count}, classes)"

@@ -115,9 +115,10 @@ def train(
     Raises
     ------
     ArgumentError
-        If there are no labels, only one class, or more classes than the network has outputs; if an option is out of
-        range or differs from the checkpoint's, or torch cannot use the device; if the loss stops being finite, in
-        which case the checkpoint stays that of the epoch before.
+        If there is nothing to train, or the network does not return logits alone; if there are no labels, only one
+        class, or more classes than the network has outputs; if an option is out of range or differs from the
+        checkpoint's, or torch cannot use the device; if the loss stops being finite, in which case the checkpoint
+        stays that of the epoch before.
     DataFileError
         If the checkpoint cannot be read or written.
 
@@ -142,6 +143,8 @@ def train(
         tests = None if held_out is None else labelled(network, held_out, classes, device=place)
         size = min(batch_size or len(data), len(data))
         world.check_shares(len(data), size)
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ArgumentError(f"got a {name_of(network)} without trainable parameters, expected some to train")
         made = optimizer(network.parameters(), lr=learning_rate)
         rates = [group["lr"] for group in made.param_groups]
         scaler = torch.amp.GradScaler(place.type, enabled=autocast == "float16")
