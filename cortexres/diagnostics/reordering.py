@@ -108,7 +108,8 @@ def _pairs(looked_at: Subject) -> NDArray[np.intp]:
     pairs = [(a, b) for a in movable for b in movable if a < b and chain.steps[a].stage == chain.steps[b].stage]
     if not pairs:
         raise ArgumentError("got a network without two steps in any stage, expected a stage with steps to shuffle")
-    if all(_alike(chain.steps[a], chain.steps[b]) for a, b in pairs):
+    following = dict(reversed(pairs))  # the next of its stage: where each is like it, all are
+    if all(_alike(chain.steps[a], chain.steps[b]) for a, b in following.items()):
         raise ArgumentError(
             "got a tied network whose steps do not differ, expected steps that do: shuffling them is the identity; "
             "shuffle an untied network, or one with normalisation per step"
@@ -140,7 +141,7 @@ def _order(
             order = natural.copy()
     raise ArgumentError(
         f"found no order with Kendall's tau from {low:g} to {high:g} in {_TRIES} swaps, expected a range that swaps "
-        "within stages reach: give a wider or higher one"
+        "within stages reach: give a wider one"
     )
 
 

@@ -15,11 +15,14 @@ def usable_device(device: torch.device | str) -> torch.device:
     ArgumentError
         If there is none of this name, or this torch was built without it.
     """
+    refused = f"got device={str(device)!r}, expected one that torch can use here"
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
-    # Without CUDA torch ends in an AssertionError, with another fault of a device in one of these.
+        if found.type != "cuda":
+            torch.empty(0, device=found)
     except (AssertionError, NotImplementedError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ArgumentError(f"got device={str(device)!r}, expected one that torch can use here: {reason}") from error
+        raise ArgumentError(f"{refused}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+    # GPUs are counted, not tried: each of several processes would leave a context on the first.
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ArgumentError(f"{refused}: it sees {torch.cuda.device_count()} GPUs")
     return found
