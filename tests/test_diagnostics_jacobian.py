@@ -88,7 +88,8 @@ def maps() -> Whole:
     torch.manual_seed(0)
     branch = nn.Sequential(nn.BatchNorm2d(2), nn.Tanh(), nn.Conv2d(2, 2, 3, padding=1))
     block = Block(Residual(branch, 2, state_dims=3), Scaled(0.5), activation=torch.tanh)
-    return Whole(Recurrent(block, steps=3, readout="last"), nn.Flatten()).double()
+    blocks = [copy.deepcopy(block) for _ in range(3)]
+    return Whole(Recurrent(blocks, readout="last"), nn.Flatten()).double()
 
 
 def test_maps_under_a_drive_are_finite_differences() -> None:
@@ -99,7 +100,7 @@ def test_maps_under_a_drive_are_finite_differences() -> None:
         product = np.eye(18)
         for k in range(3):
             jacobian = finite_differences(
-                network.recurrent.block, states[k][stimulus, None], images[stimulus, None]
+                network.recurrent.blocks[k], states[k][stimulus, None], images[stimulus, None]
             )
             product = jacobian @ product
             expected = np.linalg.svd(jacobian)[1], np.log(np.linalg.svd(product)[1])

@@ -157,7 +157,7 @@ def test_norms_per_step_are_refused(norm: Norm) -> None:
 
 
 def test_batch_statistics_are_refused() -> None:
-    network = driven(Block(Residual(nn.BatchNorm1d(2), 2)), steps=2)
+    network = driven(Block(Residual(nn.BatchNorm1d(2), 2)))
     with pytest.raises(ArgumentError, match="depends on the others"):
         lyapunov_exponents(network, torch.zeros(3, 2))
 

@@ -151,7 +151,7 @@ def maps(*, training: bool) -> Whole:
     torch.manual_seed(0)
     branch = nn.Sequential(nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1))
     block = Block(Residual(branch, 2, state_dims=3))
-    recurrent = Recurrent(block, steps=3, injection="first", readout="last")
+    recurrent = Recurrent([copy.deepcopy(block) for _ in range(3)], injection="first", readout="last")
     return Whole(recurrent, nn.Sequential(nn.Flatten(), nn.Linear(32, 2))).double().train(training)
 
 

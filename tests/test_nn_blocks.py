@@ -427,3 +427,11 @@ FAULTS: list[tuple[Callable[[], object], str]] = [
 def test_faults_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_batch_statistics_of_torch_are_refused_where_steps_share_them() -> None:
+    dense = nn.Dense(UNITS, rng=0)
+    dense.layers.append(torch.nn.BatchNorm1d(UNITS))
+    assert nn.Recurrent(nn.Block(dense), steps=1).steps == 1
+    with pytest.raises(ArgumentError, match=r"torch's batch normalisation for 3 steps, expected Norm"):
+        nn.Recurrent(nn.Block(dense), steps=3)

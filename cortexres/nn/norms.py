@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.sizes import check_sizes
@@ -280,6 +281,11 @@ def _at(rows: Tensor | None, row: int) -> Tensor | None:
     return None if rows is None else rows[min(row, len(rows) - 1)]
 
 
+def has_torch_statistics(module: nn.Module) -> bool:
+    """Return whether a module keeps batch statistics in a layer of torch, which knows no steps."""
+    return any(isinstance(part, _BatchNorm) and part.track_running_stats for part in module.modules())
+
+
 def warn_of_untrained_steps(network: nn.Module) -> None:
     """Warn where training has set the batch statistics of some steps and not of others.
 
@@ -290,8 +296,8 @@ def warn_of_untrained_steps(network: nn.Module) -> None:
             seen = norm.num_batches_tracked > 0
             if bool(seen.any()) and not bool(seen.all()):
                 warnings.warn(
-                    f"{name} has batch statistics for {len(seen)} steps, and training has run {int(seen.sum())} of them; "
-                    f"give Norm(steps={int(seen.sum())}), with beyond='last' to go on with those of the last",
+                    f"{name} has batch statistics for {len(seen)} steps, and training has run {int(seen.sum())} of "
+                    f"them; give Norm(steps={int(seen.sum())}), with beyond='last' to go on with those of the last",
                     stacklevel=3,
                 )
                 return  # the others of a block say the same

@@ -13,6 +13,7 @@ from cortexres.nn.block import Block
 from cortexres.nn.chain import Step
 from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
+from cortexres.nn.norms import has_torch_statistics
 from cortexres.nn.transforms.transform import driven
 from cortexres.nn.untie import alone, together
 
@@ -57,7 +58,8 @@ class Recurrent(nn.Module):
     Raises
     ------
     ArgumentError
-        If an option is out of range, or `steps` is missing for a tied network or contradicts an untied one.
+        If an option is out of range, `steps` is missing for a tied network or contradicts an untied one, or steps share
+        the batch statistics of a layer of torch.
 
     References
     ----------
@@ -85,6 +87,11 @@ class Recurrent(nn.Module):
             raise ArgumentError(f"got noise={noise}, expected a standard deviation of 0 or more")
         self.injection, self.readout, self.noise = injection, readout, noise
         if isinstance(block, nn.Module):
+            if self.steps > 1 and has_torch_statistics(block):
+                raise ArgumentError(
+                    f"got a block with torch's batch normalisation for {self.steps} steps, expected "
+                    f"Norm('batch', steps={self.steps}): in evaluation, statistics that all steps share describe none"
+                )
             self.block = block
         else:
             self.blocks = nn.ModuleList(block)

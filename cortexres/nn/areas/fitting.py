@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.areas.adjacency import Area, Wire
 from cortexres.nn.block import Block
-from cortexres.nn.norms import StepNorm
+from cortexres.nn.norms import StepNorm, has_torch_statistics
 
 
 def check_fits(operator: nn.Module, wire: Wire, areas: Mapping[str, Area]) -> None:
@@ -27,7 +26,7 @@ def check_fits(operator: nn.Module, wire: Wire, areas: Mapping[str, Area]) -> No
             f"got an operator {wire} that normalises by the step, expected a forward with an argument step that hands "
             "it on: otherwise all steps share the statistics of the first"
         )
-    if any(isinstance(module, _BatchNorm) and module.track_running_stats for module in operator.modules()):
+    if has_torch_statistics(operator):
         raise ArgumentError(
             f"got an operator {wire} with torch's batch normalisation, expected Norm('batch', steps=...) or "
             "track_running_stats=False: in evaluation, statistics that all steps share describe none of them"

@@ -46,7 +46,7 @@ class ChainStates:
 
     def run(self, inputs: Tensor, keep: Keep) -> None:
         """Run the chain on a batch and hand over each state as soon as it is there."""
-        with torch.no_grad(), in_evaluation(self._network), computed_once(self._chain.tied):
+        with torch.no_grad(), in_evaluation(self._network), computed_once(self._chain.tied, *self._chain.blocks):
             state, drive = self._chain.enter(inputs)
             if not self._chain.steps:
                 Place(0, 0, 1, has_sum=False).start(keep, state)
