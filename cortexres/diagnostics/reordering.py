@@ -112,7 +112,7 @@ def _pairs(looked_at: Subject) -> NDArray[np.intp]:
     if all(_alike(chain.steps[a], chain.steps[b]) for a, b in following.items()):
         raise ArgumentError(
             "got a tied network whose steps do not differ, expected steps that do: shuffling them is the identity; "
-            "shuffle an untied network, or one with normalisation per step"
+            "shuffle an untied network, or one trained with normalisation per step"
         )
     return np.array(pairs)
 
