@@ -50,8 +50,8 @@ def test_a_folder_of_images(run: Run, images: Path) -> None:
     command += ["--learning-rate", 0.05, "--checkpoint", "state.safetensors", "--out", "o/w.safetensors"]
     code, out, error = run(*command)
     assert code == 0, error
-    assert out.splitlines()[-2:] == ["o/w.safetensors", "o/history.nc"]
-    history = io.load("o/history.nc")
+    assert out.splitlines()[-2:] == ["o/w.safetensors", "o/w.history.nc"]
+    history = io.load("o/w.history.nc")
     assert dict(history.sizes) == {"epoch": 3}
     assert f"held_out_accuracy  {float(history['held_out_accuracy'][-1]):.4f}" in out
     assert "cortexres_provenance" in history.attrs
@@ -78,7 +78,7 @@ def test_digits_in_bfloat16(run: Run) -> None:
     command = ["digits_tied", "--stimuli", 256, "--epochs", 3, "--schedule", "constant", "--precision", "bfloat16"]
     code, _, error = run(*command)
     assert code == 0, error
-    history = io.load("history.nc")
+    history = io.load("weights.history.nc")
     assert history.attrs["autocast"] == "bfloat16"
     assert history["loss"][-1] < history["loss"][0]
     assert Path("weights.safetensors").exists()

@@ -15,7 +15,7 @@ TRAIN_DIGITS, TEST_DIGITS = 1297, 500
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """A network by name, trained -> weights.safetensors and history.nc; prints how well it does at the end."""
+    """A network by name, trained -> weights.safetensors and weights.history.nc; prints how well it does at the end."""
     from cortexres import io, nn
     from cortexres.definitions import load_network
     from cortexres.nn.device import usable_device
@@ -24,7 +24,7 @@ def train(arguments: argparse.Namespace) -> None:
     from cortexres.nn.training.minibatches import class_order
     from cortexres.provenance import provenance
 
-    history_file = arguments.out.with_name("history.nc")
+    history_file = arguments.out.with_suffix(".history.nc")
     for path in (arguments.out, history_file):
         io.check_writable(path)
     if arguments.checkpoint is not None and arguments.checkpoint.resolve() == arguments.out.resolve():
