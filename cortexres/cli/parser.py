@@ -69,7 +69,7 @@ def build_parser() -> Parser:
         commands.add_parser("record", help="the network of a circuit, or one by name -> network.nc", allow_abbrev=False)
     )
     _add_train(
-        commands.add_parser("train", help="a network by name, on images -> weights and their history", allow_abbrev=False)
+        commands.add_parser("train", help="a network, on images -> weights, history", allow_abbrev=False)
     )
     _add_compare(commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False))
     return parser
@@ -170,7 +170,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="go on from here, and keep the state here")
     parser.add_argument(
-        "--out", type=Path, default=Path("weights.safetensors"), help="weights.history.nc lies beside (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("weights.safetensors"),
+        help="weights.history.nc lies beside (default: %(default)s)",
     )
     _add_seed(parser)
 
