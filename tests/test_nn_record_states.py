@@ -414,6 +414,15 @@ def test_networks_of_ours_are_recorded_along_their_chain() -> None:
         assert torch.equal(network.chain().read(last), network.chain().run(x))
 
 
+def test_a_recurrence_alone_is_recorded_too() -> None:
+    recurrent, stimuli = tied(), images(3)
+    with torch.no_grad():
+        run = recurrent.trajectory(tensor(stimuli).float())
+    (blocks,) = check(crnn.record(recurrent, stimuli))
+    np.testing.assert_array_equal(blocks["update"], run.update.flatten(2))
+    assert torch.equal(recurrent.chain().run(tensor(stimuli).float()), recurrent(tensor(stimuli).float())[1])
+
+
 @pytest.mark.parametrize("name", ["resnet20_tied", "preact_resnet20"])
 def test_the_chain_and_the_graph_of_a_network_agree(name: str) -> None:
     network, stimuli = crnn.create(name, rng=0, blocks=2), images(3)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.constrained import computed_once
 
@@ -93,6 +94,7 @@ class Chain:
         return self.read(state)
 
 
+@runtime_checkable
 class Chained(Protocol):
     """A network that can be seen as a chain; all whole networks of `cortexres.nn` are, but the multi-state ones."""
 
@@ -102,5 +104,18 @@ class Chained(Protocol):
 
 
 def chain_of(network: Chained | Chain) -> Chain:
-    """Return the chain of a network, or the chain itself."""
-    return network if isinstance(network, Chain) else network.chain()
+    """Return the chain of a network, or the chain itself.
+
+    Raises
+    ------
+    ArgumentError
+        If the network is no chain.
+    """
+    if isinstance(network, Chain):
+        return network
+    if not isinstance(network, Chained):
+        raise ArgumentError(
+            f"got a {type(network).__name__}, which is no chain of residual steps, expected a network with chain(), or "
+            "a Chain of its parts; the states of other networks can be had from nn.record"
+        )
+    return network.chain()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
-from cortexres.nn.chain import Step
+from cortexres.nn.chain import Chain, Step
 from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.norms import has_torch_statistics
@@ -172,6 +172,10 @@ class Recurrent(nn.Module):
     def entered(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return (state before the first step, drive of every step or None) for an input that stays the same."""
         return self._start(x, None, 0), self._drive(x, 0)
+
+    def chain(self) -> Chain:
+        """Return the network as a chain that is read as its last state; noise is left out."""
+        return Chain(enter=self.entered, steps=self.chain_steps(stage=0, name="recurrent"), read=nn.Identity())
 
     def chain_steps(self, *, stage: int, name: str) -> tuple[Step, ...]:
         """Return the steps of the network as those of a chain, in which it is the stage `stage` called `name`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -18,11 +17,6 @@ from cortexres.nn.recording.states.of_trajectory import Recordable, Trajectories
 from cortexres.nn.recording.states.state import START, Keep, Source, Stage, State
 
 __all__ = ["START", "Keep", "Recordable", "Source", "Stage", "State", "source_of"]
-
-
-@runtime_checkable
-class _Chained(Chained, Protocol):
-    """A network of ours that can be seen as a chain."""
 
 
 def source_of(
@@ -43,7 +37,7 @@ def source_of(
     if additions is None and modules is None:
         if isinstance(network, ResidualMemory):  # its blocks are those of its trunk; the memory only reads them
             network = network.trunk
-        if isinstance(network, _Chained):
+        if isinstance(network, Chained):
             return ChainStates(network, example, steps)
         if isinstance(network, Recordable):
             return Trajectories(network, steps)
