@@ -6,8 +6,11 @@ machines. Each is a mean over seeds, of networks of 18 and of 54 blocks.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,3 +158,11 @@ def test_cosines_with_the_gradient(name: str, expected: list[float]) -> None:
         return cosine[[0, len(cosine) // 2, -1]]
 
     np.testing.assert_allclose(mean_over_seeds(measured, name), expected, atol=0.12)
+
+
+def test_the_script_prints_a_row_per_figure() -> None:
+    script = Path(__file__).parents[1] / "simulations" / "residual_theory.py"
+    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in done.stdout.splitlines()}
+    assert len(rows) == 12
+    assert float(rows["error"][0].split()[0]) < 2.5
