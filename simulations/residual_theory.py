@@ -20,7 +20,7 @@ DEEP = "--deep" in sys.argv
 NAMES = ["digits_untied", "digits_tied", "digits_plain", *(["digits_untied54", "digits_tied54"] if DEEP else [])]
 SEEDS = range(3)
 IMAGES = stimuli.digits(1297, rng=0)
-OTHERS = stimuli.digits(500, rng=1, exclude=IMAGES["stimulus"])  # chosen by nothing, looked at once at the end
+OTHERS = stimuli.digits(500, rng=1, exclude=IMAGES["stimulus"])  # looked at after the last epoch
 
 
 def trained(name: str, seed: int) -> nn.StagedNetwork:
