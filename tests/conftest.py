@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Tests are thousands of small computations: more threads would only wait for each other, and for those of others on
+# the machine. Read by numpy and torch as they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from dataclasses import replace
 
 import numpy as np
