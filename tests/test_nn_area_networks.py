@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.areas.cornet import PUBLISHED, CornetRT, CornetS
+from cortexres.nn.areas.cornet_rt import CornetRT
+from cortexres.nn.areas.cornet_s import CornetS
 from cortexres.nn.areas.repeated_bottleneck import ProjectionAtFirst, RepeatedBottleneck
 from cortexres.nn.areas.summed_convolution import SummedConvolution
+from cortexres.nn.areas.ventral_stream import PUBLISHED
 from cortexres.nn.block import Block
 from cortexres.nn.chain import chain_of
 from cortexres.nn.norms import Norm

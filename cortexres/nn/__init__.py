@@ -3,7 +3,8 @@
 from cortexres.definitions import list_networks
 from cortexres.nn import balance, dale
 from cortexres.nn.areas.adjacency import Area, Connection, delay_steps
-from cortexres.nn.areas.cornet import CornetRT, CornetS
+from cortexres.nn.areas.cornet_rt import CornetRT
+from cortexres.nn.areas.cornet_s import CornetS
 from cortexres.nn.areas.multistate import MultiState
 from cortexres.nn.areas.operators import Downsampling, Upsampling, operator_between
 from cortexres.nn.block import Block

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from cortexres.definitions import Network, load_network, network_with
-from cortexres.nn.areas.cornet import CornetRT, CornetS
+from cortexres.nn.areas.cornet_rt import CornetRT
+from cortexres.nn.areas.cornet_s import CornetS
 from cortexres.nn.initial import Rng
 from cortexres.nn.networks import makers
 from cortexres.nn.networks.makers import Making, Shape
