@@ -12,7 +12,7 @@ from chain_examples import Residual, Whole
 from scipy import stats
 from torch import Tensor, nn
 
-from cortexres.diagnostics import path_counts, path_spectrum
+from cortexres.diagnostics import effective_depth, path_counts, path_spectrum
 from cortexres.errors import ArgumentError
 from cortexres.nn import Block, Chain, Dense, LearnedScale, NoShortcut, Recurrent
 from cortexres.nn.recurrent import Injection
@@ -204,3 +204,13 @@ def test_gradients_are_found_where_they_are_switched_off() -> None:
     with torch.no_grad():
         off = path_spectrum(chain, INPUTS, LABELS, rng=0)
     np.testing.assert_array_equal(off["share"], path_spectrum(chain, INPUTS, LABELS, rng=0)["share"])
+
+
+def test_effective_depth_is_the_mean_of_a_binomial() -> None:
+    """Blocks h + w h with one w: a path of length k has the gradient w ** k, so k is binomial with w / (1 + w)."""
+    n_blocks, w = 6, 0.5
+    found = effective_depth(scaling([w] * n_blocks), INPUTS, LABELS, draws=64)
+    assert not found.sizes
+    assert int(found["n_blocks"]) == n_blocks
+    assert float(found["mean_length"]) == pytest.approx(n_blocks * w / (1 + w), rel=1e-9)
+    assert (int(found["lower"]), int(found["upper"])) == (0, 4)

@@ -5,6 +5,7 @@ both, and returns a Dataset.
 """
 
 from cortexres.diagnostics.curvature import hessian_spectrum
+from cortexres.diagnostics.effective_depth import effective_depth
 from cortexres.diagnostics.estimation import estimation_error
 from cortexres.diagnostics.fixed_points import fixed_points
 from cortexres.diagnostics.jacobian import jacobian_spectra
@@ -20,6 +21,7 @@ from cortexres.diagnostics.shattering import gradient_correlation
 
 __all__ = [
     "early_readout",
+    "effective_depth",
     "estimation_error",
     "fixed_points",
     "gradient_correlation",
