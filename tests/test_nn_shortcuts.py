@@ -177,6 +177,7 @@ def test_highway_carries_at_first() -> None:
     [
         (lambda: nn.ZeroPadding(4, 3), "got 4 channels and 3 after.* use Projection"),
         (lambda: nn.ZeroPadding(4, 4, stride=0), "stride=0, expected 1 or more"),
+        (lambda: nn.ZeroPadding(4, 4, stride=2)(torch.ones(1, 4), torch.ones(1, 4)), "stride=2 for dense states"),
         (lambda: nn.Projection(4, 4, state_dims=2), "state_dims=2, expected 1 for .* or 3 for"),
         (lambda: nn.Projection(4, 4, stride=2, state_dims=1), "stride=2 for dense states, expected 1"),
         (lambda: nn.Projection(0, 4), "in_channels=0, expected 1 or more"),

@@ -58,7 +58,7 @@ class ZeroPadding(nn.Module):
     Raises
     ------
     ArgumentError
-        If channels would be lost, or a size is below 1.
+        If channels would be lost, a size is below 1, or dense states are to be subsampled.
 
     References
     ----------
@@ -79,6 +79,8 @@ class ZeroPadding(nn.Module):
         self, state: Tensor, update: Tensor, step: int = 0, drive: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return (subsampled and padded h + u, F)."""
+        if state.ndim != 4 and self.stride != 1:
+            raise ArgumentError(f"got stride={self.stride} for dense states, expected 1: they have no positions")
         carried = state[:, :, :: self.stride, :: self.stride] if state.ndim == 4 else state
         missing = self.out_channels - self.in_channels
         padded = functional.pad(carried, (0, 0) * (carried.ndim - 2) + (0, missing))
