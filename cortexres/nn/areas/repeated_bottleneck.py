@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn, Self, cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.initial import Rng, reset_children
+from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.norms import Norm, normalised
 from cortexres.nn.shortcuts import Identity, Projection
 from cortexres.nn.sizes import check_sizes
@@ -69,10 +70,8 @@ class RepeatedBottleneck(nn.Module):
         check_sizes(channels=channels, expansion=expansion, stride=stride)
         self.in_channels = self.out_channels = channels
         self.stride, self.activation = stride, activation
-        self.layers = bottleneck_layers(
-            (channels, expansion * channels, channels), groups=1, stride=1, order="post", norm=norm,
-            activation=activation, rng=rng, device=device, dtype=dtype,
-        )  # fmt: skip
+        layer = partial(Layer, norm=norm, activation=activation, rng=stream(rng), device=device, dtype=dtype)
+        self.layers = bottleneck_layers(layer, (channels, expansion * channels, channels), groups=1, stride=1)
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw the weights anew; norms start where they do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.norms import Norm
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.layer import Activation, Layer, Order, closing, through
+from cortexres.nn.transforms.layer import Activation, Layer, Order, through
 from cortexres.nn.transforms.transform import resting
 
 
@@ -64,17 +65,10 @@ class Bottleneck(nn.Module):
         inner = max(out // 4, 1) if width is None else width
         check_sizes(channels=channels, out_channels=out, width=inner, stride=stride)
         self.in_channels, self.out_channels, self.stride = channels, out, stride
-        self.layers = bottleneck_layers(
-            (channels, inner, out),
-            groups=1,
-            stride=stride,
-            order=order,
-            norm=norm,
-            activation=activation,
-            rng=rng,
-            device=device,
-            dtype=dtype,
+        layer = partial(
+            Layer, order=order, norm=norm, activation=activation, rng=stream(rng), device=device, dtype=dtype
         )
+        self.layers = bottleneck_layers(layer, (channels, inner, out), groups=1, stride=stride)
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw the weights anew; norms start where they do."""
@@ -90,24 +84,14 @@ class Bottleneck(nn.Module):
 
 
 def bottleneck_layers(
-    channels: tuple[int, int, int],
-    *,
-    groups: int,
-    stride: int,
-    order: Order,
-    norm: Norm | None,
-    activation: Activation,
-    rng: Rng,
-    device: torch.device | str | None,
-    dtype: torch.dtype | None,
+    layer: Callable[..., Layer], channels: tuple[int, int, int], *, groups: int, stride: int
 ) -> nn.ModuleList:
-    """Return the three layers, for (in, inner, out) channels, the middle one in groups of channels."""
+    """Return the three layers that `layer` makes for (in, inner, out) channels, the middle one in groups."""
     before, inner, after = channels
-    layer = partial(Layer, order=order, norm=norm, rng=stream(rng), device=device, dtype=dtype)
     return nn.ModuleList(
         [
-            layer(before, inner, 1, activation=activation),
-            layer(inner, inner, 3, stride=stride, groups=groups, activation=activation),
-            layer(inner, after, 1, activation=closing(order, activation)),
+            layer(before, inner, 1),
+            layer(inner, inner, 3, stride=stride, groups=groups),
+            layer(inner, after, 1, last=True),
         ]
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.norms import Norm
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.layer import Activation, Layer, Order, closing, through
+from cortexres.nn.transforms.layer import Activation, Layer, Order, through
 from cortexres.nn.transforms.transform import resting
 
 
@@ -76,11 +76,13 @@ class Convolutional(nn.Module):
         inner = out if width is None else width
         check_sizes(channels=channels, out_channels=out, width=inner, stride=stride, kernel_size=kernel_size)
         self.in_channels, self.out_channels, self.stride = channels, out, stride
-        layer = partial(Layer, order=order, norm=norm, rng=stream(rng), device=device, dtype=dtype)
+        layer = partial(
+            Layer, order=order, norm=norm, activation=activation, rng=stream(rng), device=device, dtype=dtype
+        )
         self.layers = nn.ModuleList(
             [
-                layer(channels, inner, kernel_size, stride=stride, activation=activation),
-                layer(inner, out, kernel_size, activation=closing(order, activation)),
+                layer(channels, inner, kernel_size, stride=stride),
+                layer(inner, out, kernel_size, last=True),
             ]
         )
 

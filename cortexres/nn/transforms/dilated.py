@@ -12,7 +12,7 @@ from cortexres.errors import ArgumentError
 from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.norms import Norm
 from cortexres.nn.sizes import check_sizes
-from cortexres.nn.transforms.layer import Activation, Layer, Order, closing
+from cortexres.nn.transforms.layer import Activation, Layer, Order
 from cortexres.nn.transforms.transform import resting
 
 
@@ -87,16 +87,18 @@ class Dilated(nn.Module):
                 f"got exchange={self.exchange}, expected layers from 1 to {len(dilations) - 1}: between two layers"
             )
         self.in_channels, self.out_channels, self.stride = channels, out, stride
-        layer = partial(Layer, order=order, norm=norm, rng=stream(rng), device=device, dtype=dtype)
+        layer = partial(
+            Layer, order=order, norm=norm, activation=activation, rng=stream(rng), device=device, dtype=dtype
+        )
         sources = (channels, *(inner for _ in dilations[1:]))
         self.chain, self.other = (
             nn.ModuleList(
-                layer(source, inner, 3, dilation=dilation, activation=activation)
+                layer(source, inner, 3, dilation=dilation)
                 for source, dilation in zip(sources, chain, strict=True)
             )
             for chain in (dilations, other_dilations)
         )
-        self.last = layer(2 * inner, out, 1, stride=stride, activation=closing(order, activation))
+        self.last = layer(2 * inner, out, 1, stride=stride, last=True)
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw the weights anew; norms start where they do."""

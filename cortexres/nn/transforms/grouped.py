@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.initial import Rng, reset_children
+from cortexres.nn.initial import Rng, reset_children, stream
 from cortexres.nn.norms import Norm
 from cortexres.nn.sizes import check_sizes
 from cortexres.nn.transforms.bottleneck import Bottleneck, bottleneck_layers
@@ -75,17 +76,11 @@ class Grouped(nn.Module):
         self.in_channels, self.out_channels, self.stride = channels, out, stride
         self.cardinality, self.base_width = cardinality, base_width
         self.order, self.norm, self.activation = order, norm, activation
-        self.layers = bottleneck_layers(
-            (channels, cardinality * base_width, out),
-            groups=cardinality,
-            stride=stride,
-            order=order,
-            norm=norm,
-            activation=activation,
-            rng=rng,
-            device=device,
-            dtype=dtype,
+        layer = partial(
+            Layer, order=order, norm=norm, activation=activation, rng=stream(rng), device=device, dtype=dtype
         )
+        inner = cardinality * base_width
+        self.layers = bottleneck_layers(layer, (channels, inner, out), groups=cardinality, stride=stride)
 
     def reset_parameters(self, rng: Rng = None) -> None:
         """Draw the weights anew; norms start where they do."""

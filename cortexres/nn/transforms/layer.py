@@ -35,6 +35,8 @@ class Layer(nn.Module):
         As in `torch.nn.Conv2d`.
     bias : bool
         Whether the convolution has a bias where there is no normalisation; beside one there is none.
+    last : bool
+        Whether it is the last layer of an F: in post order it has no activation, which follows the sum.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Layer(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
+        last: bool = False,
         rng: Rng = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -62,7 +65,7 @@ class Layer(nn.Module):
         super().__init__()
         if order not in ("post", "pre"):
             raise ArgumentError(f"got order={order!r}, expected 'post' or 'pre'")
-        self.order, self.activation = order, activation
+        self.order, self.activation = order, None if last and order == "post" else activation
         self.convolution = empty_convolution(
             in_channels,
             out_channels,
@@ -103,8 +106,3 @@ def through(layers: Iterable[nn.Module], x: Tensor, step: int) -> Tensor:
     for layer in layers:
         x = layer(x, step)
     return x
-
-
-def closing(order: Order, activation: Activation) -> Activation | None:
-    """Return the activation of the last layer of an F: none in post order, where it follows the sum."""
-    return activation if order == "pre" else None
