@@ -20,7 +20,7 @@ from cortexres.definitions import FrontEnd
 from cortexres.errors import ArgumentError
 from cortexres.nn.training import recipes
 from cortexres.nn.training.checkpoints import load_weights, save_weights, saved_facts
-from cortexres.nn.training.distributed import World, is_first
+from cortexres.nn.training.distributed import World, is_first, part
 
 PROCESSES = 2
 
@@ -81,6 +81,9 @@ def train_and_save(folder: Path) -> None:
             trained(shared(), **options)
         except ArgumentError as error:
             (folder / f"{next(iter(options))}{rank}.txt").write_text(str(error))
+    part()
+    threads = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads{rank}.txt").write_text("".join(threads))
 
 
 def die_or_go_on(folder: Path) -> None:
@@ -145,6 +148,14 @@ def test_all_processes_say_what_is_wrong(folder: Path, rank: int) -> None:
     refused = "got a batch of 1 (21 stimuli in batches of 10), expected one"
     assert refused in (folder / f"batch_size{rank}.txt").read_text()
     assert "only some processes see the checkpoint" in (folder / f"checkpoint{rank}.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", range(PROCESSES))
+def test_no_thread_is_left_that_could_abort_the_process_at_its_end(folder: Path, rank: int) -> None:
+    threads = (folder / f"threads{rank}.txt").read_text()
+    assert threads
+    assert "gloo" not in threads
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import os
 from dataclasses import dataclass
 
@@ -89,10 +91,23 @@ def join() -> World:
     if not (dist.is_available() and dist.is_initialized()):
         if not started_by_torchrun():
             return World()
+        # Imported after the processes have joined, as every optimizer does, it would hold on to their group.
+        importlib.import_module("torch._dynamo")
         dist.init_process_group()
         # Not sooner: processes that part and join again can wait for each other forever.
-        atexit.register(dist.destroy_process_group)
+        atexit.register(part)
     return World(dist.get_rank(), dist.get_world_size())
+
+
+def part() -> None:
+    """Leave the processes that were joined, with no thread of theirs left running.
+
+    A thread that drops its last tensor while the interpreter shuts down aborts the process (PyTorch issue 190489).
+    The threads end with the group's last owner, which may be a data-parallel network in a cycle of references.
+    """
+    if dist.is_initialized():  # else the program has left them itself
+        gc.collect()
+        dist.destroy_process_group()
 
 
 def started_by_torchrun() -> bool:
