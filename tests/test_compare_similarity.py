@@ -16,7 +16,7 @@ from cortexres.compare import (
     rsa_correlation,
     rsa_spearman,
 )
-from cortexres.compare.cka import u_centred_gram
+from cortexres.compare.measures.cka import u_centred_gram
 from cortexres.errors import ArgumentError
 
 EUCLIDEAN = tuple(metric for metric in METRICS if metric is not rsa_correlation)

@@ -5,12 +5,12 @@ tensors; this package imports numpy, scipy and xarray only.
 """
 
 from cortexres.compare.binning import at_bins, uniform_time
-from cortexres.compare.cka import linear_cka, linear_cka_biased
 from cortexres.compare.linear_map import linear_map_r2
 from cortexres.compare.maps import compare
+from cortexres.compare.measures.cka import linear_cka, linear_cka_biased
+from cortexres.compare.measures.relations import Similarity
+from cortexres.compare.measures.rsa import rsa, rsa_correlation, rsa_spearman
 from cortexres.compare.nulls import StimulusNull, constant_trace, permute_stimuli
-from cortexres.compare.rsa import rsa, rsa_correlation, rsa_spearman
-from cortexres.compare.similarity import Similarity
 from cortexres.compare.states import CURRENTS, model_nulls, state_scores
 from cortexres.compare.updates import update_scores
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls import exceedance, permute_stimuli
-from cortexres.compare.similarity import Similarity
 
 # Orders tried when asking whether the halves share anything at all: enough for p <= .05, cheap beside the
 # map.

@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceiling import split_half
-from cortexres.compare.cka import linear_cka
 from cortexres.compare.jackknife import interval, kept
+from cortexres.compare.measures.cka import linear_cka
+from cortexres.compare.measures.relations import Similarity, cosines
+from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import StimulusNull, exceedance
 from cortexres.compare.pairing import float_values
-from cortexres.compare.rsa import rsa
-from cortexres.compare.similarity import Similarity, cosines
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, check_scores, same_stimuli

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from cortexres.compare.similarity import (
+from cortexres.compare.measures.relations import (
     ROUNDING_OF_ACTIVITY,
     ROUNDING_OF_RELATIONS,
     Similarity,

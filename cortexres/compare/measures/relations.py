@@ -8,7 +8,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from cortexres.errors import ArgumentError
+from cortexres.compare.measures.measure import Orientation, as_float, check_pair, check_stimuli
 
 # Deviations below this many units in the last place of the largest value are rounding, not activity.
 ROUNDING_OF_ACTIVITY = 64
@@ -35,6 +35,7 @@ class Similarity:
     name: str
     relation: Callable[[Any], Any]
     minimum_stimuli: int = 3
+    orientation: Orientation = "similarity"
 
     def __call__(self, x: Any, y: Any) -> float:
         """Return the similarity of activities (n, p) and (n, q); NaN where either is constant over stimuli.
@@ -44,12 +45,7 @@ class Similarity:
         ArgumentError
             If the arrays are not two-dimensional, differ in their number of stimuli, or hold too few.
         """
-        if x.ndim != 2 or y.ndim != 2 or x.shape[0] != y.shape[0]:
-            raise ArgumentError(
-                f"{self.name}: got shapes {tuple(x.shape)} and {tuple(y.shape)}, expected (n, p) and (n, q)"
-                " with the"
-                " same n stimuli; select one time and one block"
-            )
+        check_pair(self, x, y)
         return float(cosines(self.relations(x[None]), self.relations(y[None]))[0, 0])
 
     def relations(self, activity: Any) -> Any:
@@ -61,10 +57,7 @@ class Similarity:
             If there are fewer than `minimum_stimuli`.
         """
         n = activity.shape[-2]
-        if n < self.minimum_stimuli:
-            raise ArgumentError(
-                f"{self.name}: got {n} stimuli, expected at least {self.minimum_stimuli}; use more stimuli"
-            )
+        check_stimuli(self, n)
         xp = array_namespace(activity)
         matrices = self.relation(as_float(activity))
         flat = xp.reshape(matrices, (*matrices.shape[:-2], n * n))
@@ -72,17 +65,25 @@ class Similarity:
         nan = xp.full_like(norms, float("nan"))
         return flat / xp.where(norms > 0, norms, nan)
 
+    def prepared(self, activity: Any) -> Any:
+        """Return the relations of norm 1, (k, n * n)."""
+        return self.relations(activity)
+
+    def scores(self, a: Any, b: Any) -> Any:
+        """Return the cosines (k, l) of unit relations."""
+        return cosines(a, b)
+
+    def reordered(self, prepared: Any, order: Any) -> Any:
+        """Return the relations (k, n * n) with the stimuli in another order."""
+        xp = array_namespace(prepared)
+        n = order.shape[0]
+        return xp.take(prepared, xp.reshape(order[:, None] * n + order[None, :], (-1,)), axis=-1)
+
 
 def cosines(a: Any, b: Any) -> Any:
     """Return the similarities (a, b) of two stacks of unit relations (a, m) and (b, m): one GEMM."""
     xp = array_namespace(a, b)
     return xp.matmul(a, xp.matrix_transpose(b))
-
-
-def as_float(values: Any) -> Any:
-    """Return `values` as they are if floating, else in double precision."""
-    xp = array_namespace(values)
-    return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float64)
 
 
 def centre_stimuli(activity: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from cortexres.compare.similarity import Similarity, centre_stimuli, drop_rounding, off_diagonal
+from cortexres.compare.measures.relations import Similarity, centre_stimuli, drop_rounding, off_diagonal
 
 
 def u_centred_gram(activity: Any) -> Any:
