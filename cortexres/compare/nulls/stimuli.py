@@ -1,0 +1,49 @@
+"""The stimuli in another order: does it matter which of them the network saw?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cortexres.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class StimulusNull:
+    """A way to break the pairing of the brain's stimuli with the network's.
+
+    Parameters
+    ----------
+    name : str
+        Goes into the attributes of the scores.
+    draw : callable
+        ``draw(rng, draws, n)`` returns orders of the stimuli, (draws, n) integers.
+    """
+
+    name: str
+    draw: Callable[[np.random.Generator, int, int], np.ndarray]
+
+    def orders(self, n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Return `draws` orders of `n` stimuli, (draws, n).
+
+        Raises
+        ------
+        ArgumentError
+            If `draws` is below 1.
+        """
+        if draws < 1:
+            raise ArgumentError(f"got permutations={draws}, expected at least 1 (500 for p-values down to 0.002)")
+        return self.draw(rng, draws, n)
+
+
+def _permutations(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
+    return rng.permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)
+
+
+permute_stimuli = StimulusNull("permute_stimuli", _permutations)
+"""Every order of the stimuli is as likely as the true one: which stimulus the network saw does not matter.
+
+One order serves the whole map, so that the likeness of neighbouring times and blocks is in the null as well.
+"""
