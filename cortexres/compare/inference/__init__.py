@@ -1,0 +1,1 @@
+"""Inference over whole maps: permutations, bootstraps, multiple tests, clusters, latencies, selection."""
