@@ -8,7 +8,7 @@ Each `check_*` returns the Dataset it was given, unchanged, so that it can be wr
 | ------- | --------------------------- | ------------------------------------------------------- |
 | stimuli | stimulus, y, x (, frame)    | image, 0..1; in colour (stimulus, channel, y, x)        |
 | stimuli | stimulus, frame, channel    | drive, in mV, pA, nA, Hz or 1                           |
-| brain   | stimulus, trial, time, unit | response in Hz; where known components, as the drive    |
+| brain   | stimulus, trial, time, unit | response in Hz, or a named signal; known components     |
 | network | stimulus, block, unit       | response, update (0 at block 0); carried, sum; as above |
 | scores  | time, block, what remains   | one per metric; its null, p-value, interval, ceiling    |
 | spikes  | spike                       | time in ms, unit, trial, stimulus (and cell)            |
@@ -34,6 +34,7 @@ from cortexres.schema_rules import (
     check_increasing,
     check_label_dims,
     check_rates,
+    check_response,
     check_same_units,
     check_score,
     check_time,
@@ -109,7 +110,9 @@ def check_brain(brain: xr.Dataset) -> xr.Dataset:
     brain : xarray.Dataset
         ``response`` (stimulus, trial, time, unit) in Hz and, where known, the input components, all in the same of
         mV, pA, nA, Hz and 1; ``time`` holds bin centres in ms, with the width in ``time.attrs["bin_ms"]``. Rates
-        may be negative where ``response.attrs["relative_to"]`` names what they are counted from.
+        may be negative where ``response.attrs["relative_to"]`` names what they are counted from. Where the recording
+        is no rate, ``response.attrs["signal"]`` names it (``"EEG"``, ``"dF/F"``, ``"z-score"``) and it has units of
+        its own (``"V"``, ``"1"``).
 
     Raises
     ------
@@ -120,14 +123,14 @@ def check_brain(brain: xr.Dataset) -> xr.Dataset:
     need(brain, what, ("response",), ("stimulus", "time", "population"))
     for name in ("response", *components(brain)):
         check_dims(brain[name], what, BRAIN_DIMS)
-        check_units(brain[name], what, "Hz" if name == "response" else DRIVE_UNITS)
+        if name != "response":
+            check_units(brain[name], what, DRIVE_UNITS)
         check_values(brain[name], what)
     check_same_units([brain[name] for name in components(brain)], what)
     check_ids(brain, what, ("stimulus", "trial", "unit"))
     check_label_dims(brain, what, {"label": "stimulus", **dict.fromkeys(UNIT_COORDINATES, "unit")})
     check_time(brain, what)
-    if "relative_to" not in brain["response"].attrs:
-        check_rates(brain["response"], what)
+    check_response(brain["response"], what)
     return brain
 
 

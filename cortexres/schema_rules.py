@@ -77,6 +77,21 @@ def check_units(values: xr.DataArray, what: str, expected: str | tuple[str, ...]
         raise SchemaError(f'{what}: {values.name} has {got}, expected {wanted}; convert and set .attrs["units"]')
 
 
+def check_response(response: xr.DataArray, what: str) -> None:
+    """Return nothing if `response` holds rates in Hz, or names the other signal that it holds, in units of its own."""
+    signal = response.attrs.get("signal")
+    if signal is None and response.attrs.get("units", "Hz") != "Hz":
+        raise SchemaError(
+            f"{what}: response has units {response.attrs['units']!r}, expected \"Hz\"; convert, or, where it is not a"
+            ' rate, say what it is in .attrs["signal"], such as "EEG" or "z-score"'
+        )
+    if signal is not None and not (isinstance(signal, str) and signal):
+        raise SchemaError(f"{what}: response.attrs['signal'] is {signal!r}, expected what was recorded, such as 'EEG'")
+    check_units(response, what, "Hz" if signal is None else None)
+    if response.attrs["units"] == "Hz" and "relative_to" not in response.attrs:
+        check_rates(response, what)
+
+
 def check_same_units(arrays: list[xr.DataArray], what: str) -> None:
     """Return nothing if all `arrays` have the same units, so that they can be added."""
     units = {str(values.name): values.attrs.get("units") for values in arrays}
@@ -178,6 +193,12 @@ def check_time(brain: xr.Dataset, what: str) -> None:
         raise SchemaError(
             f"{what}: time.attrs['bin_ms'] is {width!r}, expected the width of a time bin in ms"
         )
+    step = float(np.median(np.diff(time.values))) if time.size > 1 else float(width)
+    if any(np.isclose(ratio, 1000.0, rtol=1e-6) for ratio in (width / step, step / width)):
+        raise SchemaError(
+            f"{what}: time goes in steps of {step:g} and bins are {width:g} wide, a thousand times apart: one of them"
+            " is in s; give both in ms"
+        )
 
 
 def check_blocks(network: xr.Dataset, what: str) -> None:
@@ -188,6 +209,8 @@ def check_blocks(network: xr.Dataset, what: str) -> None:
             f"{what}: block is {name_first(blocks)}, expected 0, 1, ... {blocks.size - 1} (0 is the start)"
         )
     if "t_ms" in network.coords:
+        if "units" in network["t_ms"].attrs:
+            check_units(network["t_ms"], what, "ms")
         check_increasing(as_numbers(network["t_ms"], what), what, "t_ms")
 
 

@@ -110,6 +110,27 @@ def test_rates_may_be_negative_from_a_named_baseline() -> None:
     assert schema.check_brain(brain) is brain
 
 
+def signal(**attrs: str) -> Change:
+    def change(brain: xr.Dataset) -> xr.Dataset:
+        brain["response"] = -brain["response"]
+        brain["response"].attrs = attrs
+        return brain
+
+    return change
+
+
+def test_a_named_signal_has_units_of_its_own() -> None:
+    for units, name in (("V", "EEG"), ("1", "z-score"), ("T", "MEG")):
+        brain = signal(units=units, signal=name)(brain_dataset())
+        assert schema.check_brain(brain) is brain
+
+
+def test_bins_may_overlap() -> None:
+    brain = brain_dataset()
+    brain["time"].attrs["bin_ms"] = 150.0
+    assert schema.check_brain(brain) is brain
+
+
 def test_no_spikes_at_all_is_fine() -> None:
     schema.check_spikes(spikes_dataset().isel(spike=slice(0)))
 
@@ -191,6 +212,20 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("brain", with_units("feedforward", "nA"), "feedforward in nA, recurrent_inhibitory in mV, expected one unit"),
     ("brain", with_units("time", "s"), "time has units 's', expected \"ms\""),
     ("brain", with_units("time", "ms"), r"bin_ms'\] is None, expected the width"),
+    ("brain", with_units("response", "V"), 'response has units \'V\', expected "Hz"; convert, or'),
+    ("brain", signal(units="V", signal=""), r"attrs\['signal'\] is '', expected what was recorded"),
+    ("brain", signal(signal="EEG"), "response has no units"),
+    ("brain", signal(units="Hz", signal="multi-unit activity"), "negative rates"),
+    (
+        "brain",
+        lambda d: d.assign_coords(time=("time", [0.0, 0.005, 0.01, 0.015], {"units": "ms", "bin_ms": 5.0})),
+        "steps of 0.005 and bins are 5 wide, a thousand times apart: one of them is in s",
+    ),
+    (
+        "network",
+        lambda d: d.assign_coords(t_ms=("block", np.arange(4) * 5e-3, {"units": "s"})),
+        "t_ms has units 's', expected \"ms\"",
+    ),
     (
         "brain",
         with_value("response", -1.0, stimulus=0, trial=1, time=0, unit=2),
