@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from array_api_compat import array_namespace, device
 
@@ -13,6 +13,12 @@ from cortexres.compare.measures.measure import Orientation, as_float, check_pair
 # Deviations below this many units in the last place of the largest value are rounding, not activity.
 ROUNDING_OF_ACTIVITY = 64
 ROUNDING_OF_RELATIONS = 1000
+
+
+def frobenius(activity: Any, matrices: Any) -> Any:
+    """Return the Frobenius norms (..., 1) of relation matrices (..., n, n), whatever the activity."""
+    xp = array_namespace(matrices)
+    return xp.sqrt(xp.sum(matrices * matrices, axis=(-2, -1)))[..., None]
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,27 @@ class Similarity:
         undefined there.
     minimum_stimuli : int
         Fewest stimuli for which the relation is defined.
+    orientation : {"similarity"}
+        Alike means high.
+    relation_of_trials : callable, optional
+        Maps trials (n, trial, time, p) to relation matrices (time, n, n), where single trials say more than their
+        mean does (distances over folds of trials). The network's side, which has no trials, keeps `relation`.
+    size : callable
+        Maps activity (..., n, p) and its relation matrices to what the matrices are divided by, (..., 1): their
+        Frobenius norms, unless the measure has another idea of them. NaN, or not above 0, where undefined.
+    sample : {"pairs", "ranks", "stimuli"}
+        What a bootstrap sample of the stimuli needs: "pairs", the value of a pair depends on these two stimuli
+        alone, but for the centring, and the size is the norm, so that pairs can be weighted; "ranks", the same for
+        values that have to be ranked anew; "stimuli", everything anew, from the activity of the sample.
     """
 
     name: str
     relation: Callable[[Any], Any]
     minimum_stimuli: int = 3
     orientation: Orientation = "similarity"
+    relation_of_trials: Callable[[Any], Any] | None = None
+    size: Callable[[Any, Any], Any] = frobenius
+    sample: Literal["pairs", "ranks", "stimuli"] = "pairs"
 
     def __call__(self, x: Any, y: Any) -> float:
         """Return the similarity of activities (n, p) and (n, q); NaN where either is constant over stimuli.
@@ -49,24 +70,44 @@ class Similarity:
         return float(cosines(self.relations(x[None]), self.relations(y[None]))[0, 0])
 
     def relations(self, activity: Any) -> Any:
-        """Return relation matrices of norm 1 as (..., n * n); NaN where the activity has no relations.
+        """Return relation matrices of size 1 as (..., n * n); NaN where the activity has no relations.
 
         Raises
         ------
         ArgumentError
             If there are fewer than `minimum_stimuli`.
         """
-        n = activity.shape[-2]
-        check_stimuli(self, n)
-        xp = array_namespace(activity)
-        matrices = self.relation(as_float(activity))
+        check_stimuli(self, activity.shape[-2])
+        activity = as_float(activity)
+        return self._of_size_one(activity, self.relation(activity))
+
+    def relations_of_trials(self, trials: Any) -> Any:
+        """Return relation matrices of size 1 as (time, n * n) of trials (n, trial, time, p).
+
+        Those of the mean over trials, unless the measure has a `relation_of_trials`.
+
+        Raises
+        ------
+        ArgumentError
+            If there are fewer than `minimum_stimuli`, or too few trials.
+        """
+        check_stimuli(self, trials.shape[0])
+        trials = as_float(trials)
+        xp = array_namespace(trials)
+        mean = xp.permute_dims(xp.mean(trials, axis=1), (1, 0, 2))
+        if self.relation_of_trials is None:
+            return self.relations(mean)
+        return self._of_size_one(mean, self.relation_of_trials(trials))
+
+    def _of_size_one(self, activity: Any, matrices: Any) -> Any:
+        xp = array_namespace(matrices)
+        n = matrices.shape[-1]
+        sizes = self.size(activity, matrices)
         flat = xp.reshape(matrices, (*matrices.shape[:-2], n * n))
-        norms = xp.sqrt(xp.sum(flat * flat, axis=-1, keepdims=True))
-        nan = xp.full_like(norms, float("nan"))
-        return flat / xp.where(norms > 0, norms, nan)
+        return flat / xp.where(sizes > 0, sizes, xp.full_like(sizes, float("nan")))
 
     def prepared(self, activity: Any) -> Any:
-        """Return the relations of norm 1, (k, n * n)."""
+        """Return the relations of size 1, (k, n * n)."""
         return self.relations(activity)
 
     def scores(self, a: Any, b: Any) -> Any:
