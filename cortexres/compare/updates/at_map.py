@@ -1,0 +1,180 @@
+"""Scores of block k against the brain at the time of block k, with ceiling and null, for any measure."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import xarray as xr
+
+from cortexres.compare.ceiling import halves
+from cortexres.compare.measures.measure import Comparison
+from cortexres.compare.nulls import exceedance, permute_stimuli
+
+# Orders tried when asking whether halves of the trials share anything: enough for p <= .05.
+RELIABILITY_DRAWS = 99
+Permuted = Callable[[Comparison], Iterator[np.ndarray]]
+
+
+def score_blocks(metric: Comparison, brain: np.ndarray, network: np.ndarray) -> np.ndarray:
+    """Return the scores (block,) of brain (block, stimulus, unit) and network (block, stimulus, unit), pair by pair.
+
+    NaN where either holds NaN (a block that the map leaves out) or the measure is undefined.
+    """
+    known = _known(brain) & _known(network)
+    values = np.full(len(brain), np.nan)
+    if known.any():
+        values[known] = np.diagonal(metric.scores(metric.prepared(brain[known]), metric.prepared(network[known])))
+    return values
+
+
+def permuted_blocks(
+    metric: Comparison, brain: np.ndarray, network: np.ndarray, orders: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield the scores (block,) under each order of the network's stimuli, with the map held."""
+    known = _known(brain) & _known(network)
+    values = np.full(len(brain), np.nan)
+    if not known.any():
+        yield from (values for _ in orders)
+        return
+    a, b = metric.prepared(brain[known]), metric.prepared(network[known])
+    for order in orders:
+        values = values.copy()
+        values[known] = np.diagonal(metric.scores(a, metric.reordered(b, order)))
+        yield values
+
+
+def score_at_map(
+    metric: Comparison,
+    trials: np.ndarray,
+    network: np.ndarray,
+    permuted: Permuted,
+    *,
+    what: str,
+    undefined: str,
+    splits: int,
+    rng: np.random.Generator,
+) -> dict[str, xr.Variable]:
+    """Return a measure's scores over blocks and their mean, with ceiling, ratio, null and p-value.
+
+    Parameters
+    ----------
+    metric : Comparison
+        Names the variables.
+    trials : numpy.ndarray
+        (stimulus, trial, block, unit): the brain at the time of each block, NaN where the map has none.
+    network : numpy.ndarray
+        (block, stimulus, unit).
+    permuted : callable
+        Gives for a measure the scores (block,) under each permutation.
+    what : str
+        What is compared, for long names and the warning.
+    undefined : str
+        Why blocks are left out, "" where none is.
+    splits : int
+        Random splits of the trials for the ceiling.
+    rng : numpy.random.Generator
+        Draws the splits.
+    """
+    name, sign = metric.name, 1.0 if metric.orientation == "similarity" else -1.0
+    values = score_blocks(metric, trials.mean(axis=1).swapaxes(0, 1), network)
+    null = np.stack(list(permuted(metric)))
+    ceiling, p_ceiling = _ceiling(metric, trials, splits, rng)
+    if p_ceiling > 0.05:
+        warnings.warn(
+            f"{name}: ceiling of {what} not above zero (p = {p_ceiling:.2g}): two halves of the trials share no relations"
+            " between stimuli, so a score near 0 says nothing about the network; use more trials or wider bins",
+            stacklevel=4,
+        )
+    scored = np.isfinite(values)
+    mean, null_mean, top = _mean(values[scored]), _rows(null[:, scored], np.nanmean), _mean(ceiling[scored])
+    peaks = _rows(sign * null[:, scored], np.nanmax)
+    level = 0.95 if sign > 0 else 0.05
+    reason = "" if scored.all() else undefined or "activity is the same for all stimuli"
+    nowhere = "" if scored.any() else reason
+    no_halves = "one trial has no halves" if trials.shape[1] < 2 else reason
+    over_blocks = {
+        name: (f"{name} of {what}", values, reason),
+        f"{name}_ceiling": (f"{name} of {what} in two random halves of the trials, uncorrected", ceiling, no_halves),
+        f"{name}_null": (
+            f"{level:.0%} quantile with permuted stimuli",
+            _columns(null, lambda x: np.nanquantile(x, level, axis=0)),
+            reason,
+        ),
+        f"{name}_p": ("p-value, corrected for all blocks by the largest", exceedance(sign * values, peaks), reason),
+    }
+    ratio = mean / top if top > 0 else np.nan
+    scalars = {
+        f"{name}_mean": (f"mean over blocks of {name} of {what}", mean, nowhere),
+        f"{name}_mean_ceiling": ("mean over blocks of the ceiling", top, no_halves),
+        f"{name}_mean_ratio": ("mean over its ceiling, not clipped", ratio, "" if top > 0 else "no ceiling above 0"),
+        f"{name}_mean_null": (f"{level:.0%} quantile with permuted stimuli", _quantile(null_mean, level), nowhere),
+        f"{name}_mean_null_mean": ("mean with permuted stimuli", _mean(null_mean), nowhere),
+        f"{name}_mean_p": (
+            "p-value against permuted stimuli",
+            float(exceedance(np.asarray(sign * mean), sign * null_mean)),
+            nowhere,
+        ),
+    }
+    made = {key: _variable(("block",), *item, metric) for key, item in over_blocks.items()}
+    made |= {key: _variable((), *item, metric) for key, item in scalars.items()}
+    made[f"{name}_ceiling"].attrs["p"] = p_ceiling
+    return made
+
+
+def _variable(dims: tuple[str, ...], text: str, values: object, undefined: str, metric: Comparison) -> xr.Variable:
+    attrs = {"units": "1", "long_name": text, "undefined": undefined, "orientation": metric.orientation}
+    return xr.Variable(dims, values, attrs)
+
+
+def _ceiling(
+    metric: Comparison, trials: np.ndarray, splits: int, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Return the split-half scores (block,), and the p-value of their mean when one half's stimuli are permuted."""
+    n_trials, blocks = trials.shape[1:3]
+    if n_trials < 2:
+        return np.full(blocks, np.nan), np.nan
+    values, p = [], np.nan
+    for first, second in halves(trials, splits=splits, rng=rng):
+        a, b = first.swapaxes(0, 1), second.swapaxes(0, 1)
+        values.append(score_blocks(metric, a, b))
+        if np.isnan(p) and np.isfinite(values[-1]).any():
+            orders = permute_stimuli.orders(len(trials), draws=RELIABILITY_DRAWS, rng=rng)
+            null = np.array([_mean(row) for row in permuted_blocks(metric, a, b, orders)])
+            sign = 1.0 if metric.orientation == "similarity" else -1.0
+            p = float(exceedance(np.asarray(sign * _mean(values[-1])), sign * null))
+    return np.mean(values, axis=0), p
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    known: np.ndarray = np.isfinite(values).all(axis=(1, 2))
+    return known
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else np.nan
+
+
+def _quantile(values: np.ndarray, level: float) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, level)) if finite.size else np.nan
+
+
+def _rows(values: np.ndarray, reduce: Callable[..., np.ndarray]) -> np.ndarray:
+    """Return a reduction over blocks of each draw, (draw,); NaN where a draw has none."""
+    some = np.isfinite(values).any(axis=1)
+    result = np.full(len(values), np.nan)
+    if some.any():
+        result[some] = reduce(values[some], axis=1)
+    return result
+
+
+def _columns(values: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return a reduction over draws of each block, (block,); NaN where a block has none."""
+    some = np.isfinite(values).any(axis=0)
+    result = np.full(values.shape[1], np.nan)
+    if some.any():
+        result[some] = reduce(values[:, some])
+    return result
