@@ -8,7 +8,8 @@ from compare_synthetic import brain, network, relaxation
 from sklearn.linear_model import Ridge
 
 from cortexres.compare import linear_map_r2
-from cortexres.compare.linear_map import _left_out_errors, _predict
+from cortexres.compare.encoding.ridge import decomposed, left_out_errors
+from cortexres.compare.linear_map import _predict
 from cortexres.errors import ArgumentError, SchemaError
 
 N, TIMES = 40, 8
@@ -83,7 +84,7 @@ def test_a_network_without_time_is_spread_over_the_recording() -> None:
 def test_predictions_are_those_of_plain_ridge(features: int) -> None:
     rng = np.random.default_rng(6)
     x, y, new = (rng.standard_normal(shape) for shape in ((3, 25, features), (3, 25, 2), (3, 5, features)))
-    predicted = _predict(x, y, new, np.array([0.3]))
+    predicted = _predict(x, y, new, [0.3])
     for t in range(3):
         centred = x[t] - x[t].mean(0)
         penalty = 0.3 * np.trace(centred @ centred.T) / 25
@@ -94,16 +95,12 @@ def test_predictions_are_those_of_plain_ridge(features: int) -> None:
 def test_leave_one_out_errors_are_those_of_refitting() -> None:
     rng = np.random.default_rng(7)
     x, y = rng.standard_normal((15, 4)), rng.standard_normal((15, 2))
-    xc, yc = x - x.mean(0), y - y.mean(0)
-    eigenvalues, vectors = np.linalg.eigh((xc @ xc.T)[None])
-    eigenvalues = np.maximum(eigenvalues, 0)
-    scale = eigenvalues.mean(axis=1, keepdims=True)
-    projected = vectors.swapaxes(1, 2) @ yc[None]
-    (errors,) = _left_out_errors(eigenvalues, vectors, projected, yc[None], np.array([0.5]), scale)
+    parts = decomposed(x)
+    errors = left_out_errors(parts, y, 0.5)
     for k in range(15):
         rest = np.arange(15) != k
-        fit = Ridge(alpha=0.5 * scale[0, 0]).fit(x[rest], y[rest])
-        np.testing.assert_allclose(errors[0, k], y[k] - fit.predict(x[[k]])[0], atol=1e-9)
+        fit = Ridge(alpha=0.5 * parts.scale[0]).fit(x[rest], y[rest])
+        np.testing.assert_allclose(errors[k], y[k] - fit.predict(x[[k]])[0], atol=1e-9)
 
 
 def test_brains_that_say_nothing_about_the_stimuli_are_nan() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from cortexres.compare.binning import uniform_time
+from cortexres.compare.encoding.ridge import PENALTIES, check_ridge, decomposed, left_out_errors, predicted_deviations
 from cortexres.compare.pairing import float_values, paired
 from cortexres.compare.variance import mean_noise
-from cortexres.errors import ArgumentError
 from cortexres.schema import check_brain, check_network
-
-PENALTIES = tuple(10.0**k for k in range(-6, 5))
 
 
 def linear_map_r2(
@@ -67,7 +65,7 @@ def linear_map_r2(
     check_brain(brain)
     check_network(network)
     n = brain.sizes["stimulus"]
-    _check_choices(n, folds, penalties)
+    check_ridge(n, folds, penalties)
     timed = network if "t_ms" in network.coords else uniform_time(network, brain)
     brain_bins, network_bins = paired(brain, timed, units=False)
     trials = float_values(brain_bins["response"])
@@ -77,7 +75,7 @@ def linear_map_r2(
     predicted = np.empty_like(target)
     for test in parts:
         train = np.setdiff1d(np.arange(n), test)
-        predicted[:, test] = _predict(features[:, train], target[:, train], features[:, test], np.asarray(penalties))
+        predicted[:, test] = _predict(features[:, train], target[:, train], features[:, test], penalties)
     total = np.sum((target - target.mean(axis=1, keepdims=True)) ** 2, axis=(1, 2))
     residual = np.sum((target - predicted) ** 2, axis=(1, 2))
     # The mean over stimuli takes 1/n of the noise with it.
@@ -86,48 +84,13 @@ def linear_map_r2(
     return xr.Dataset(_variables(total, residual, noise), coords={"time": brain_bins["time"].variable}, attrs=attrs)
 
 
-def _check_choices(n: int, folds: int, penalties: Sequence[float]) -> None:
-    if folds < 2 or n - -(-n // max(folds, 1)) < 3:
-        raise ArgumentError(
-            f"got {n} stimuli in {folds} folds, expected at least 2 folds that each leave 3 or more stimuli"
-            " to learn from"
-        )
-    if not penalties or min(penalties) <= 0:
-        raise ArgumentError(f"got penalties {list(penalties)}, expected one or more positive numbers")
-
-
-def _predict(x: np.ndarray, y: np.ndarray, new: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+def _predict(x: np.ndarray, y: np.ndarray, new: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
     """Return predictions (time, new, unit) of ridge maps from x (time, n, feature) to y (time, n, unit)."""
-    x_mean, y_mean = x.mean(axis=1, keepdims=True), y.mean(axis=1, keepdims=True)
-    x, y, new = x - x_mean, y - y_mean, new - x_mean
-    eigenvalues, vectors = np.linalg.eigh(x @ x.swapaxes(1, 2))
-    eigenvalues = np.maximum(eigenvalues, 0.0)
-    projected = vectors.swapaxes(1, 2) @ y
-    # Features that do not differ between stimuli (before the input arrives) have no scale; any will do.
-    scale = eigenvalues.mean(axis=1, keepdims=True)
-    scale = np.where(scale > 0, scale, 1.0)
-    errors = [np.sum(e**2) for e in _left_out_errors(eigenvalues, vectors, projected, y, penalties, scale)]
-    penalty = penalties[int(np.argmin(errors))] * scale
-    weights = vectors @ (projected / (eigenvalues + penalty)[:, :, None])
-    predicted: np.ndarray = y_mean + (new @ x.swapaxes(1, 2)) @ weights
+    parts = decomposed(x)
+    errors = [float(np.sum(left_out_errors(parts, y, penalty) ** 2)) for penalty in penalties]
+    penalty = penalties[int(np.argmin(errors))]
+    predicted: np.ndarray = y.mean(axis=1, keepdims=True) + predicted_deviations(parts, y, new, penalty)
     return predicted
-
-
-def _left_out_errors(
-    eigenvalues: np.ndarray,
-    vectors: np.ndarray,
-    projected: np.ndarray,
-    y: np.ndarray,
-    penalties: np.ndarray,
-    scale: np.ndarray,
-) -> Iterator[np.ndarray]:
-    """Yield leave-one-out errors (time, n, unit) for each penalty: residual / (1 - leverage)."""
-    n = y.shape[1]
-    for penalty in penalties:
-        shrink = eigenvalues / (eigenvalues + penalty * scale)
-        fitted = vectors @ (shrink[:, :, None] * projected)
-        leverage = np.einsum("tij,tj->ti", vectors**2, shrink) + 1 / n
-        yield (y - fitted) / (1 - leverage)[:, :, None]
 
 
 def _variables(total: np.ndarray, residual: np.ndarray, noise: np.ndarray) -> dict[str, xr.Variable]:
