@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.nulls.null import Pair, both
 from cortexres.compare.windows import Window, bin_width, in_window, late_window
 from cortexres.schema import check_brain
+
+
+@dataclass(frozen=True)
+class ConstantTrace:
+    """A network whose every state is the brain's final rates: right in the end, and without dynamics.
+
+    It is an oracle, made of the very data that it is scored on (see `constant_trace`), with the brain's units and
+    the network's blocks.
+
+    Parameters
+    ----------
+    late : tuple of float, optional
+        First and last bin centre in ms whose mean is the final rate; the last half of the time since onset by
+        default.
+    """
+
+    late: Window | None = None
+    name: str = "constant_trace"
+    claim: str = "the network has dynamics of the brain, not only its final rates"
+    random: bool = False
+
+    def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
+        """Return the brain as it is, and the network that does not move; nothing is random."""
+        rates = constant_trace(brain, late=self.late).isel(time=0)
+        states = np.repeat(np.asarray(rates.values, dtype=float)[:, None], network.sizes["block"], axis=1)
+        dims = ("stimulus", "block", "unit")
+        attrs = dict(brain["response"].attrs)
+        variables = {"response": (dims, states, attrs), "update": (dims, np.zeros_like(states), attrs)}
+        blocks = {str(name): c.variable for name, c in network.coords.items() if "unit" not in c.dims}
+        units = {str(name): c.variable for name, c in brain.coords.items() if c.dims == ("unit",)}
+        return brain, xr.Dataset(variables, coords=blocks | units, attrs={**network.attrs, "model": self.name})
+
+    __and__ = both
 
 
 def constant_trace(brain: xr.Dataset, *, late: Window | None = None) -> xr.DataArray:

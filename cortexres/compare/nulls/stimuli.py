@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
+from cortexres.compare.nulls.null import Pair, both
 from cortexres.errors import ArgumentError
 
 
@@ -18,12 +20,16 @@ class StimulusNull:
     ----------
     name : str
         Goes into the attributes of the scores.
-    draw : callable
-        ``draw(rng, draws, n)`` returns orders of the stimuli, (draws, n) integers.
+    make : callable
+        ``make(rng, draws, n)`` returns orders of the stimuli, (draws, n) integers.
+    claim : str
+        What is shown by a score that the null hardly ever reaches.
     """
 
     name: str
-    draw: Callable[[np.random.Generator, int, int], np.ndarray]
+    make: Callable[[np.random.Generator, int, int], np.ndarray]
+    claim: str = "brain and network differ between the same stimuli in the same way"
+    random: bool = True
 
     def orders(self, n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Return `draws` orders of `n` stimuli, (draws, n).
@@ -35,7 +41,19 @@ class StimulusNull:
         """
         if draws < 1:
             raise ArgumentError(f"got permutations={draws}, expected at least 1 (500 for p-values down to 0.002)")
-        return self.draw(rng, draws, n)
+        return self.make(rng, draws, n)
+
+    def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
+        """Return the brain as it is, and the network with each stimulus' activity under another's id."""
+        order = self.orders(network.sizes["stimulus"], draws=1, rng=rng)[0]
+        moved = {
+            str(name): values.variable.isel(stimulus=order)
+            for name, values in network.data_vars.items()
+            if "stimulus" in values.dims
+        }
+        return brain, network.assign(moved)
+
+    __and__ = both
 
 
 def _permutations(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
