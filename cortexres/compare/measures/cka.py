@@ -9,8 +9,15 @@ from array_api_compat import array_namespace
 from cortexres.compare.measures.relations import Similarity, centre_stimuli, drop_rounding, off_diagonal
 
 
-def u_centred_gram(activity: Any) -> Any:
-    """Return the U-centred Gram matrices (..., n, n) of activity (..., n, p), with zero diagonals.
+def linear_gram(activity: Any) -> Any:
+    """Return Gram matrices (..., n, n) of activity (..., n, p) minus its mean over stimuli."""
+    xp = array_namespace(activity)
+    x = centre_stimuli(activity)
+    return xp.matmul(x, xp.matrix_transpose(x))
+
+
+def u_centred(gram: Any) -> Any:
+    """Return U-centred matrices (..., n, n) of Gram matrices, with zero diagonals.
 
     The inner product of two of them is n (n - 3) times the unbiased estimate HSIC_1 of Song et al. (2012):
     for hollow K, K~_ij = K_ij - sum_l K_il / (n-2) - sum_k K_kj / (n-2) + sum_kl K_kl / ((n-1)(n-2)) off the
@@ -22,21 +29,18 @@ def u_centred_gram(activity: Any) -> Any:
     Székely, G. J., Rizzo, M. L. (2014). Partial distance correlation with methods for dissimilarities. Annals
     of Statistics 42, 2382-2412. doi:10.1214/14-AOS1255
     """
-    xp = array_namespace(activity)
-    x = centre_stimuli(activity)
-    n = x.shape[-2]
-    gram = off_diagonal(xp.matmul(x, xp.matrix_transpose(x)))
-    rows = xp.sum(gram, axis=-1, keepdims=True) / (n - 2)
+    xp = array_namespace(gram)
+    n = gram.shape[-1]
+    hollow = off_diagonal(gram)
+    rows = xp.sum(hollow, axis=-1, keepdims=True) / (n - 2)
     total = xp.sum(rows, axis=-2, keepdims=True) / (n - 1)
-    centred = off_diagonal(gram - rows - xp.matrix_transpose(rows) + total)
-    return drop_rounding(centred, xp.max(xp.abs(gram), axis=(-2, -1), keepdims=True))
+    centred = off_diagonal(hollow - rows - xp.matrix_transpose(rows) + total)
+    return drop_rounding(centred, xp.max(xp.abs(hollow), axis=(-2, -1), keepdims=True))
 
 
-def centred_gram(activity: Any) -> Any:
-    """Return Gram matrices (..., n, n) of activity (..., n, p) minus its mean over stimuli."""
-    xp = array_namespace(activity)
-    x = centre_stimuli(activity)
-    return xp.matmul(x, xp.matrix_transpose(x))
+def u_centred_gram(activity: Any) -> Any:
+    """Return the U-centred Gram matrices (..., n, n) of activity (..., n, p)."""
+    return u_centred(linear_gram(activity))
 
 
 linear_cka = Similarity("linear_cka", u_centred_gram, minimum_stimuli=4)
@@ -48,5 +52,5 @@ Kornblith, S. et al. (2019). Similarity of neural network representations revisi
 Murphy, A. et al. (2024). Correcting biased centered kernel alignment measures. arXiv:2405.01012
 """
 
-linear_cka_biased = Similarity("linear_cka_biased", centred_gram, minimum_stimuli=2)
+linear_cka_biased = Similarity("linear_cka_biased", linear_gram, minimum_stimuli=2, sample="stimuli")
 """Linear CKA as first published, for checks: it tends to 1 for unrelated activity of many units."""

@@ -1,112 +1,92 @@
-"""Representational similarity analysis as cosines of centred dissimilarity matrices."""
+"""Representational similarity analysis as cosines of what is made of dissimilarity matrices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
-from array_api_compat import array_namespace, device
-
-from cortexres.compare.measures.relations import (
-    ROUNDING_OF_ACTIVITY,
-    ROUNDING_OF_RELATIONS,
-    Similarity,
-    centre_stimuli,
-    drop_rounding,
-    off_diagonal,
+from cortexres.compare.measures.crossnobis import crossnobis
+from cortexres.compare.measures.dissimilarities import one_minus_correlation, squared_euclidean
+from cortexres.compare.measures.pair_comparisons import (
+    PairComparison,
+    cosine,
+    pearson,
+    rho_a,
+    spearman,
+    whitened_cosine,
+    whitened_pearson,
 )
+from cortexres.compare.measures.relations import Similarity
 
 
-def squared_euclidean(activity: Any) -> Any:
-    """Return squared Euclidean dissimilarities (..., n, n) of activity (..., n, p), zero on the diagonals."""
-    xp = array_namespace(activity)
-    x = centre_stimuli(activity)
-    squares = xp.sum(x * x, axis=-1, keepdims=True)
-    return off_diagonal(squares + xp.matrix_transpose(squares) - 2 * xp.matmul(x, xp.matrix_transpose(x)))
+def representational_similarity(
+    name: str,
+    *,
+    dissimilarity: Callable[[Any], Any] = squared_euclidean,
+    comparison: PairComparison = pearson,
+    dissimilarity_of_trials: Callable[[Any], Any] | None = None,
+) -> Similarity:
+    """Return the similarity that compares dissimilarities of the brain's patterns with those of the network's.
 
+    Parameters
+    ----------
+    name : str
+        Names the variables in the scores Dataset.
+    dissimilarity : callable
+        Maps activity (..., n, p) to dissimilarities (..., n, n): `squared_euclidean`, `one_minus_correlation`.
+    comparison : PairComparison
+        `pearson`, `spearman`, `rho_a`, `cosine`, `whitened_cosine` or `whitened_pearson`.
+    dissimilarity_of_trials : callable, optional
+        Maps trials (n, trial, time, p) to dissimilarities (time, n, n) for the brain's side: `crossnobis`,
+        `mahalanobis`. Without it the brain's are of the mean over trials.
 
-def one_minus_correlation(activity: Any) -> Any:
-    """Return 1 - Pearson correlation over units, (..., n, n); NaN where a pattern is flat over units."""
-    xp = array_namespace(activity)
-    x = activity - xp.mean(activity, axis=-1, keepdims=True)
-    # One pattern at a time: a flat pattern among others has no correlation, whatever theirs are.
-    scale = xp.max(xp.abs(activity), axis=-1, keepdims=True)
-    x = drop_rounding(x[..., None, :], scale[..., None], ROUNDING_OF_ACTIVITY)[..., 0, :]
-    norms = xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
-    x = x / xp.where(norms > 0, norms, xp.full_like(norms, float("nan")))
-    distances = off_diagonal(1 - xp.matmul(x, xp.matrix_transpose(x)))
-    # 1 - r cancels where patterns are the same, so what is rounding is measured against 1.
-    return drop_rounding(distances, 1.0)
-
-
-def centre_pairs(dissimilarities: Any) -> Any:
-    """Return (..., n, n) minus the mean over pairs, zero on the diagonals: cosines become correlations."""
-    xp = array_namespace(dissimilarities)
-    n = dissimilarities.shape[-1]
-    mean = xp.sum(dissimilarities, axis=(-2, -1), keepdims=True) / (n * (n - 1))
-    scale = xp.max(xp.abs(dissimilarities), axis=(-2, -1), keepdims=True)
-    return drop_rounding(off_diagonal(dissimilarities - mean), scale)
-
-
-def rank_pairs(dissimilarities: Any) -> Any:
-    """Return the ranks of the pairs, 1 for the least, ties averaged, in place of the values (..., n, n)."""
-    xp = array_namespace(dissimilarities)
-    n = dissimilarities.shape[-1]
-    rows, columns = np.triu_indices(n, 1)
-    number = np.zeros((n, n), dtype=np.int64)
-    number[rows, columns] = number[columns, rows] = np.arange(rows.size)
-    where = device(dissimilarities)
-    flat = xp.reshape(dissimilarities, (-1, n * n))
-    pairs = xp.take(flat, xp.asarray(rows * n + columns, device=where), axis=-1)
-    ranks = xp.stack([_ranks(pairs[k, :]) for k in range(pairs.shape[0])])
-    square = xp.take(ranks, xp.asarray(number.ravel(), device=where), axis=-1)
-    return off_diagonal(xp.reshape(square, dissimilarities.shape))
-
-
-def _ranks(values: Any) -> Any:
-    """Return average ranks of values (m,); those that differ by rounding only are ties.
-
-    Without that, distances that are equal in exact arithmetic (few units, whole numbers, one-hot patterns)
-    would be ranked by their rounding errors, and numpy and torch would rank them differently.
+    References
+    ----------
+    Kriegeskorte, N., Mur, M., Bandettini, P. (2008). Representational similarity analysis. Frontiers in Systems
+    Neuroscience 2:4. doi:10.3389/neuro.06.004.2008
     """
-    xp = array_namespace(values)
-    where = device(values)
-    ordered = xp.sort(values)
-    tie = ROUNDING_OF_RELATIONS * xp.finfo(values.dtype).eps * xp.max(xp.abs(values))
-    first = xp.concat([xp.ones(1, dtype=xp.bool, device=where), ordered[1:] - ordered[:-1] > tie])
-    starts = xp.nonzero(first)[0]
-    ends = xp.concat([starts[1:], xp.asarray([values.shape[0]], dtype=starts.dtype, device=where)])
-    group = xp.searchsorted(ordered[first], values, side="right") - 1
-    ranks = xp.astype(xp.take(starts, group) + xp.take(ends, group) + 1, values.dtype) / 2
-    return ranks + 0 * values  # NaN stays NaN
+    trials = dissimilarity_of_trials and partial(_related, dissimilarity=dissimilarity_of_trials, comparison=comparison)
+    return Similarity(
+        name,
+        partial(_related, dissimilarity=dissimilarity, comparison=comparison),
+        relation_of_trials=trials,
+        size=comparison.size,
+        sample=comparison.sample,
+    )
 
 
-def _rsa(activity: Any) -> Any:
-    return centre_pairs(squared_euclidean(activity))
+def _related(values: Any, *, dissimilarity: Callable[[Any], Any], comparison: PairComparison) -> Any:
+    return comparison.relation(dissimilarity(values))
 
 
-def _rsa_spearman(activity: Any) -> Any:
-    return centre_pairs(rank_pairs(squared_euclidean(activity)))
-
-
-def _rsa_correlation(activity: Any) -> Any:
-    return centre_pairs(one_minus_correlation(activity))
-
-
-rsa = Similarity("rsa", _rsa)
+rsa = representational_similarity("rsa")
 """Pearson correlation, over pairs of stimuli, of squared Euclidean distances (Kriegeskorte et al. 2008).
 
 Trial noise adds about the same to every squared distance, so the correlation is little biased by it; and a
 linear relation of the distances is what one linear read-out expects.
-
-References
-----------
-Kriegeskorte, N., Mur, M., Bandettini, P. (2008). Representational similarity analysis. Frontiers in Systems
-Neuroscience 2:4. doi:10.3389/neuro.06.004.2008
 """
 
-rsa_spearman = Similarity("rsa_spearman", _rsa_spearman)
+rsa_spearman = representational_similarity("rsa_spearman", comparison=spearman)
 """Spearman correlation, over pairs of stimuli, of squared Euclidean distances."""
 
-rsa_correlation = Similarity("rsa_correlation", _rsa_correlation)
+rsa_rho_a = representational_similarity("rsa_rho_a", comparison=rho_a)
+"""Spearman correlation with ties broken at random, on average, of squared Euclidean distances."""
+
+rsa_cosine = representational_similarity("rsa_cosine", comparison=cosine)
+"""Cosine, over pairs of stimuli, of squared Euclidean distances: high for any two, as all distances are positive."""
+
+rsa_correlation = representational_similarity("rsa_correlation", dissimilarity=one_minus_correlation)
 """Pearson correlation, over pairs of stimuli, of 1 - r between patterns: blind to the size of a response."""
+
+rsa_whitened = representational_similarity("rsa_whitened", comparison=whitened_pearson)
+"""Whitened correlation of squared Euclidean distances: counts that distances with a stimulus in common covary."""
+
+rsa_whitened_cosine = representational_similarity("rsa_whitened_cosine", comparison=whitened_cosine)
+"""Whitened cosine of squared Euclidean distances, which is `linear_cka_biased` by another way."""
+
+rsa_crossnobis = representational_similarity("rsa_crossnobis", dissimilarity_of_trials=crossnobis)
+"""Pearson correlation of the brain's crossnobis distances, which trial noise does not bias, and squared Euclidean ones.
+
+Each trial is a fold, and the noise is that of all times. Where a side has no trials both are squared Euclidean.
+"""
