@@ -40,7 +40,7 @@ def test_one_unit_in_closed_form() -> None:
     assert gaussian_shape_distance(a, b, rng=0) == pytest.approx(np.sqrt(expected), abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_two_units_equal_an_exhaustive_search(seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = clouds(5, 2, rng), clouds(5, 2, rng)
@@ -49,9 +49,9 @@ def test_two_units_equal_an_exhaustive_search(seed: int) -> None:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [1.0, sign]
         return squared_wasserstein(a, turned(b, turn))
 
-    angles = np.linspace(0, 2 * np.pi, 181)
-    best = min(((at(x, sign), x, sign) for x in angles for sign in (1.0, -1.0)))
-    fine = min(at(x, best[2]) for x in np.linspace(best[1] - 0.04, best[1] + 0.04, 81))
+    angles = np.linspace(0, 2 * np.pi, 91)
+    best = min((at(x, sign), x, sign) for x in angles for sign in (1.0, -1.0))
+    fine = min(at(x, best[2]) for x in np.linspace(best[1] - 0.07, best[1] + 0.07, 61))
     assert gaussian_shape_distance(a, b, starts=8, rng=0) == pytest.approx(np.sqrt(fine), rel=1e-5)
 
 
