@@ -170,7 +170,7 @@ def _distances(brain: xr.Dataset, lag: int) -> np.ndarray:
 
 
 def at_intervals(velocity: np.ndarray, times: np.ndarray, t_ms: np.ndarray) -> np.ndarray:
-    """Return velocities (..., time, unit) over the interval of each block, (..., block, unit); NaN where there is none."""
+    """Return velocities (..., time, unit) over the interval of each block, (..., block, unit); NaN outside them."""
     weights = interval_weights(times, t_ms[:-1], t_ms[1:])
     placed: np.ndarray = np.einsum("bt,...tu->...bu", weights, velocity, optimize=True)
     return placed

@@ -83,8 +83,8 @@ def score_at_map(
     ceiling, p_ceiling = _ceiling(metric, trials, splits, rng)
     if p_ceiling > 0.05:
         warnings.warn(
-            f"{name}: ceiling of {what} not above zero (p = {p_ceiling:.2g}): two halves of the trials share no relations"
-            " between stimuli, so a score near 0 says nothing about the network; use more trials or wider bins",
+            f"{name}: ceiling of {what} not above zero (p = {p_ceiling:.2g}): two halves of the trials share"
+            " nothing between stimuli, so a score near 0 says nothing about the network; use more trials or wider bins",
             stacklevel=4,
         )
     scored = np.isfinite(values)
