@@ -132,8 +132,5 @@ def _binned(
     return means, np.round(1e3 * times_s[part].reshape(count, size).mean(axis=1), 9), width
 
 
-def _baseline(baseline: tuple[float | None, float | None] | None) -> str | None:
-    if baseline is None:
-        return None
-    start, stop = ("the end" if edge is None else f"{1e3 * edge:g} ms" for edge in baseline)
-    return f"mean from {start} to {stop}"
+def _baseline(baseline: tuple[float, float] | None) -> str | None:
+    return None if baseline is None else f"mean from {1e3 * baseline[0]:g} ms to {1e3 * baseline[1]:g} ms"
