@@ -15,7 +15,7 @@ from cortexres.compare.measures.rsa import rsa_spearman
 from cortexres.errors import ArgumentError
 
 # Similarities whose relations are ranks of pairs, which have to be ranked anew in every sample.
-RANKED: tuple[Comparison, ...] = (rsa_spearman,)
+RANKED: tuple[Similarity, ...] = (rsa_spearman,)
 
 
 def bootstrap_weights(n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,9 +60,8 @@ def bootstrapped(measure: Comparison, brain: Any, network: Any, weights: np.ndar
     """
     weights = np.asarray(weights)
     _check(weights, brain, network)
-    if isinstance(measure, Similarity):
-        a, b = measure.prepared(brain), measure.prepared(network)
-        pairs = bootstrapped_relations(measure, a, b, weights)
+    if isinstance(measure, Similarity) and measure.sample != "stimuli":
+        pairs = bootstrapped_relations(measure, measure.prepared(brain), measure.prepared(network), weights)
         if pairs is not None:
             return pairs
     xp = array_namespace(brain, network)
@@ -75,10 +74,12 @@ def bootstrapped(measure: Comparison, brain: Any, network: Any, weights: np.ndar
     return xp.stack(maps)
 
 
-def bootstrapped_relations(measure: Comparison, a: Any, b: Any, weights: np.ndarray) -> Any | None:
+def bootstrapped_relations(measure: Similarity, a: Any, b: Any, weights: np.ndarray) -> Any | None:
     """Return `bootstrapped` from relations (k, n * n); None where they cannot be weighted (see `centring_of`)."""
     n = weights.shape[1]
-    if measure in RANKED:
+    if measure.sample == "stimuli":
+        return None
+    if measure.sample == "ranks" or measure in RANKED:
         return rank_correlations(a, b, weights)
     centring = centring_of(a, b, n)
     return None if centring is None else WeightedPairs(n, centring).scores(a, b, weights)
