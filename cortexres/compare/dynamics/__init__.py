@@ -1,0 +1,1 @@
+"""What moves the states, on both sides: generators, time scales, tangling and dimension."""
