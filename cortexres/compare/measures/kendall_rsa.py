@@ -9,11 +9,11 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from cortexres.compare.measures.dissimilarities import squared_euclidean
-from cortexres.compare.measures.measure import Measure
+from cortexres.compare.measures.measure import Measure, as_double
 from cortexres.compare.measures.pair_ranks import pairs_of, rank_pairs
 
-# Signs held at a time for both sides (32 MiB in single precision).
-CHUNK = 2**23
+# Signs held at a time for both sides (4 MiB in single precision): few enough to stay near the processor.
+CHUNK = 2**20
 # Signs whose sum is exact in single precision.
 EXACT = 2**24
 
@@ -68,7 +68,7 @@ def kendall_similarity(
 
 
 def _ranked(activity: Any, *, dissimilarity: Callable[[Any], Any]) -> Any:
-    return rank_pairs(dissimilarity(activity))
+    return rank_pairs(dissimilarity(as_double(activity)))
 
 
 def _agreement(a: Any, b: Any) -> Any:

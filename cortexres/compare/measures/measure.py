@@ -136,3 +136,9 @@ def as_float(values: Any) -> Any:
     """Return `values` as they are if floating, else in double precision."""
     xp = array_namespace(values)
     return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float64)
+
+
+def as_double(values: Any) -> Any:
+    """Return `values` in double precision."""
+    xp = array_namespace(values)
+    return xp.astype(values, xp.float64)

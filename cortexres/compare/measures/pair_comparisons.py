@@ -26,12 +26,16 @@ class PairComparison:
         Maps dissimilarities and those matrices to what the matrices are divided by, (..., 1).
     sample : {"pairs", "ranks", "stimuli"}
         What a bootstrap sample needs; see `Similarity`.
+    double : bool
+        Whether the dissimilarities have to be computed in double precision: values that differ by rounding are tied,
+        and in single precision many of some thousand values do.
     """
 
     name: str
     relation: Callable[[Any], Any]
     size: Callable[[Any, Any], Any] = frobenius
     sample: Literal["pairs", "ranks", "stimuli"] = "pairs"
+    double: bool = False
 
     def __call__(self, a: Any, b: Any) -> Any:
         """Return the values (k, l) of dissimilarity matrices (k, n, n) and (l, n, n), each pair of them; NaN where
@@ -104,10 +108,10 @@ pearson = PairComparison("pearson", centre_pairs)
 cosine = PairComparison("cosine", as_they_are)
 """Cosine over pairs: proportional, so the dissimilarity has to have a true zero (crossnobis has)."""
 
-spearman = PairComparison("spearman", centre_ranks, sample="ranks")
+spearman = PairComparison("spearman", centre_ranks, sample="ranks", double=True)
 """Correlation of ranks: monotonic. A model that predicts ties gets too high a value; see `rho_a`."""
 
-rho_a = PairComparison("rho_a", centre_ranks, size=size_without_ties, sample="stimuli")
+rho_a = PairComparison("rho_a", centre_ranks, size=size_without_ties, sample="stimuli", double=True)
 """Spearman's rho, averaged over all ways of breaking ties: with ties below 1 even with itself (Schuett et al. 2023).
 
 References

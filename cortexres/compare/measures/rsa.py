@@ -8,6 +8,7 @@ from typing import Any
 
 from cortexres.compare.measures.crossnobis import crossnobis
 from cortexres.compare.measures.dissimilarities import one_minus_correlation, squared_euclidean
+from cortexres.compare.measures.measure import as_double
 from cortexres.compare.measures.pair_comparisons import (
     PairComparison,
     cosine,
@@ -57,7 +58,7 @@ def representational_similarity(
 
 
 def _related(values: Any, *, dissimilarity: Callable[[Any], Any], comparison: PairComparison) -> Any:
-    return comparison.relation(dissimilarity(values))
+    return comparison.relation(dissimilarity(as_double(values) if comparison.double else values))
 
 
 rsa = representational_similarity("rsa")
