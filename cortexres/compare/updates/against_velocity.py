@@ -41,7 +41,8 @@ def updates_against_velocity(
 
     The velocity is the change between bins `lag` apart, over their distance, at the time midway between them. The
     update of block k is ``h_k - h_(k-1)``, and its time the interval from t_(k-1) to t_k: the velocity there is the
-    mean over the interval, or the value at the point where the map stands still. Per measure NAME:
+    mean over the interval, which is what the rates change by in it, or the value at the point where the map stands
+    still. Per measure NAME:
 
     - ``NAME_map`` (time, block): update of each block against the velocity at each time.
     - ``NAME_map_ceiling`` (time): the same between the velocities of two random halves of the trials, uncorrected.

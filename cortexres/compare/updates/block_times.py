@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.binning import TOLERANCE_MS, bin_weights
+from cortexres.compare.binning import TOLERANCE_MS, step_weights
 from cortexres.compare.windows import bin_width
 from cortexres.errors import ArgumentError
 
@@ -82,16 +82,19 @@ def point_weights(knots: np.ndarray, at: np.ndarray) -> np.ndarray:
     return weights
 
 
-def interval_weights(knots: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return weights (interval, knot) of means over intervals of what is linear between the knots.
+def interval_weights(centres: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return weights (interval, centre) of means over intervals of what is constant around each of the centres.
 
-    An interval of no length takes the value at its point, one that leaves the knots the mean over what lies inside;
-    NaN where its middle lies outside.
+    An interval of no length takes the value at its point (between two, their mean), one that leaves what the centres
+    stand for the mean over what lies inside; NaN where its middle lies outside.
     """
+    middles = (centres[1:] + centres[:-1]) / 2
+    first, last = (np.ptp(centres[:2]) / 2, np.ptp(centres[-2:]) / 2) if centres.size > 1 else (np.inf, np.inf)
+    bounds = np.concatenate([[centres[0] - first], middles, [centres[-1] + last]])
     middle = (left + right) / 2
-    weights = point_weights(knots, middle)
-    start, end = np.maximum(left, knots[0]), np.minimum(right, knots[-1])
-    long = (end - start > TOLERANCE_MS) & np.isfinite(weights).all(axis=1)
-    if long.any() and knots.size > 1:
-        weights[long] = bin_weights(knots, start[long], end[long])
+    half = np.maximum((right - left) / 2, TOLERANCE_MS)
+    start, end = np.maximum(middle - half, bounds[0]), np.minimum(middle + half, bounds[-1])
+    inside = (middle >= bounds[0] - TOLERANCE_MS) & (middle <= bounds[-1] + TOLERANCE_MS) & (end > start)
+    weights = np.full((left.size, centres.size), np.nan)
+    weights[inside] = step_weights(bounds, start[inside], end[inside])[:, 1:]
     return weights
