@@ -9,7 +9,7 @@ import numpy as np
 from cortexres.compare.alignment.mapping import Axes, Maps
 from cortexres.compare.alignment.ordered_times import ordered_times
 from cortexres.compare.alignment.peaks import refined
-from cortexres.compare.alignment.warping import warping_paths
+from cortexres.compare.alignment.warping import Runs, warping_runs
 from cortexres.errors import ArgumentError
 
 
@@ -65,27 +65,18 @@ class MonotonePath:
         """Return the best monotone map of each draw; NaN for draws without any (`band` leaves no cell to a block)."""
         allowed = banded(cost, axes.time, self.band)
         if self.every_bin:
-            index, path, totals = self._warped(allowed)
-        else:
-            index, totals = ordered_times(
-                tied(allowed, self.open_start, self.open_end), stall=self.step_penalty
+            runs = warping_runs(
+                allowed, penalty=self.step_penalty, open_start=self.open_start, open_end=self.open_end
             )
+            index, totals, path = _best_of_runs(allowed, runs), runs.totals, runs.path(0)
+        else:
+            index, totals = ordered_times(tied(allowed, self.open_start, self.open_end), stall=self.step_penalty)
             path = index[0], np.arange(index.shape[1])
         times = np.maximum.accumulate(refined(allowed, axes.time, index), axis=1)
         costs = np.take_along_axis(allowed, index[:, None], axis=1)[:, 0]
         nowhere = ~np.isfinite(totals)
         times[nowhere] = costs[nowhere] = np.nan
         return Maps(times, costs, path=(path[0][:0], path[1][:0]) if nowhere[0] else path)
-
-    def _warped(self, cost: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
-        paths, totals = warping_paths(
-            cost, penalty=self.step_penalty, open_start=self.open_start, open_end=self.open_end
-        )
-        index = np.zeros((len(cost), cost.shape[2]), dtype=np.intp)
-        for i, path in enumerate(paths):
-            if len(path):
-                index[i] = _best_on_path(cost[i], path)
-        return index, (paths[0][:, 0], paths[0][:, 1]), totals
 
 
 def check_band(band: float | None) -> None:
@@ -120,9 +111,9 @@ def tied(cost: np.ndarray, open_start: bool, open_end: bool) -> np.ndarray:
     return bound
 
 
-def _best_on_path(cost: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """Return each block's cheapest position along time on a path (step, 2), the first of equals."""
-    on_path = np.full(cost.shape, np.inf)
-    on_path[path[:, 0], path[:, 1]] = cost[path[:, 0], path[:, 1]]
-    best: np.ndarray = on_path.argmin(axis=0)
+def _best_of_runs(cost: np.ndarray, runs: Runs) -> np.ndarray:
+    """Return each block's cheapest position within its run of times, (draw, block), the first of equals."""
+    bins = np.arange(cost.shape[1])[:, None]
+    within = (bins >= runs.first[:, None]) & (bins <= runs.last[:, None])
+    best: np.ndarray = np.where(within, cost, np.inf).argmin(axis=1)
     return best
