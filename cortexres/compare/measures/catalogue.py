@@ -47,4 +47,4 @@ METRICS: tuple[Comparison, ...] = (
     shape_metric(0.5),
     bures,
 )
-"""One of each kind. Those with a number to choose (SVCCA, ridge, alpha, kernel width, batches) are made by functions."""
+"""One of each kind. Those with a number to choose (SVCCA, ridge, alpha, kernel width, batch) are made by functions."""

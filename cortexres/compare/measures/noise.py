@@ -8,6 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from scipy.linalg import helmert
 
+from cortexres.compare.measures.relations import ROUNDING_OF_ACTIVITY
 from cortexres.errors import ArgumentError
 
 # Products of units held at a time (64 MiB).
@@ -33,7 +34,11 @@ def trial_noise(trials: Any) -> Any:
         )
     contrasts = xp.asarray(helmert(repeats), dtype=trials.dtype, device=device(trials))
     noise = xp.matmul(contrasts, xp.reshape(trials, (n, repeats, times * units)))
-    return xp.reshape(noise, (n * (repeats - 1), times, units))
+    noise = xp.reshape(noise, (n * (repeats - 1), times, units))
+    # A unit whose trials are all the same has no noise, and not that of rounding.
+    size, scale = (xp.max(xp.abs(values), axis=(0, 1)) for values in (noise, xp.reshape(trials, (n, -1, units))))
+    silent = size <= ROUNDING_OF_ACTIVITY * xp.finfo(trials.dtype).eps * scale
+    return xp.where(silent, xp.zeros_like(noise), noise)
 
 
 def shrunk_covariance(noise: Any) -> tuple[Any, float]:

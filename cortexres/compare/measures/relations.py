@@ -137,11 +137,12 @@ def centre_stimuli(activity: Any) -> Any:
 def drop_rounding(values: Any, scale: Any, ulps: int = ROUNDING_OF_RELATIONS) -> Any:
     """Return (..., a, b) with 0 for matrices whose largest entry is within `ulps` roundings of `scale`.
 
-    Without it constant activity would give a similarity of rounding errors, a number between -1 and 1.
+    Without it constant activity would give a similarity of rounding errors, a number between -1 and 1. What is NaN
+    stays it.
     """
     xp = array_namespace(values)
     largest = xp.max(xp.abs(values), axis=(-2, -1), keepdims=True)
-    return xp.where(largest > ulps * xp.finfo(values.dtype).eps * scale, values, xp.zeros_like(values))
+    return xp.where(largest <= ulps * xp.finfo(values.dtype).eps * scale, xp.zeros_like(values), values)
 
 
 def off_diagonal(matrices: Any) -> Any:
