@@ -220,6 +220,16 @@ def test_matched_measures_keep_their_claims(measure: Measure) -> None:
     np.testing.assert_allclose(measure.reordered(measure.prepared(x[None]), order), measure.prepared(x[None, order]))
 
 
+@pytest.mark.parametrize("measure", [matched_cosine, matched_specific])
+def test_matched_measures_on_a_gpu(measure: Measure) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    x, y = np.random.default_rng(0).standard_normal((2, N, UNITS))
+    found = measure(torch.tensor(x, device="cuda"), torch.tensor(y, device="cuda"))
+    assert found == pytest.approx(measure(x, y), abs=1e-12)
+
+
 def test_the_grams_are_of_the_velocity() -> None:
     """An independent computation: CKA of the differences, by its definition."""
     data, net = pair(sd=1.0)

@@ -253,9 +253,9 @@ def _patterns(
         f"{name}_map": _of(("time", "block"), text, table, none),
         f"{name}_ceiling": _of("time", "changes in two halves of the trials, uncorrected", ceiling, none),
         name: _of("block", f"{text} at the time of the block", mapped, none),
-    } | _with_null(f"{name}defined_mean", f"mean over blocks of {text}", sign * defined_mean(mapped), null, none)
+    } | _with_null(f"{name}_mean", f"mean over blocks of {text}", sign * defined_mean(mapped), null, none)
     if sign < 0:
-        for key in (f"{name}defined_mean", f"{name}_mean_null"):
+        for key in (f"{name}_mean", f"{name}_mean_null"):
             found[key] = found[key].copy(data=-found[key].values)
     for variable in found.values():
         variable.attrs["orientation"] = metric.orientation
