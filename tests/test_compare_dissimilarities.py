@@ -43,7 +43,7 @@ def by_pairs_of_folds(folds: np.ndarray, inverse: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("folds", [None, 2, 4, [0, 1, 0, 1, 2, 2]])
 def test_crossnobis_is_the_mean_over_pairs_of_folds(folds: int | list[int] | None) -> None:
     trials = recording()
-    labels = {None: np.arange(6), 2: np.repeat([0, 1], 3), 4: np.array([0, 0, 1, 1, 2, 3])}
+    labels = {None: np.arange(6), 2: np.repeat([0, 1], 3), 4: np.array([0, 0, 1, 2, 2, 3])}
     label = np.asarray(folds) if isinstance(folds, list) else labels[folds]
     means = np.stack([trials[:, label == f].mean(axis=1) for f in np.unique(label)])
     covariance, _ = shrunk_covariance(trial_noise(trials))

@@ -45,9 +45,9 @@ def crossnobis(trials: Any, *, folds: int | Sequence[int] | None = None, noise: 
     137, 188-200. doi:10.1016/j.neuroimage.2015.12.012
     """
     xp = array_namespace(trials)
-    members = _members(trials.shape[1], folds)
+    averages = _averages(trials, folds)
     weights = whiteners(trials, noise)
-    return xp.stack([_crossnobis(trials[:, :, t, :], members, _at(weights, t)) for t in range(trials.shape[2])])
+    return xp.stack([_crossnobis(trials[:, :, t, :], averages, _at(weights, t)) for t in range(trials.shape[2])])
 
 
 def mahalanobis(trials: Any, *, noise: Noise = "all_times") -> Any:
@@ -95,35 +95,40 @@ def _weighted(values: Any, weights: Any | None) -> Any:
     return values if weights is None else array_namespace(values).matmul(values, weights)
 
 
-def _crossnobis(trials: Any, members: list[np.ndarray], weights: Any | None) -> Any:
+def _crossnobis(trials: Any, averages: Any | None, weights: Any | None) -> Any:
     """Return distances (n, n) of trials (n, trial, p) at one time."""
     xp = array_namespace(trials)
-    where = device(trials)
-    n, _, units = trials.shape
     # One mean for all folds, which the distances do not see, so that its square does not cost digits.
-    trials = trials - xp.mean(trials, axis=(0, 1), keepdims=True)
-    means = [xp.mean(xp.take(trials, xp.asarray(member, device=where), axis=1), axis=1) for member in members]
-    stacked = _weighted(xp.stack(means, axis=1), weights)
-    total, apart = xp.sum(stacked, axis=1), xp.reshape(stacked, (n, -1))
+    centred = trials - xp.mean(trials, axis=(0, 1), keepdims=True)
+    folds = _weighted(centred if averages is None else xp.matmul(averages, centred), weights)
+    n, count, units = folds.shape
+    total, apart = xp.sum(folds, axis=1), xp.reshape(folds, (n, count * units))
     gram = xp.matmul(total, xp.matrix_transpose(total)) - xp.matmul(apart, xp.matrix_transpose(apart))
-    return squared_from_gram(gram / (len(members) * (len(members) - 1) * units))
+    return squared_from_gram(gram / (count * (count - 1) * units))
 
 
-def _members(repeats: int, folds: int | Sequence[int] | None) -> list[np.ndarray]:
-    """Return the trials of each fold."""
+def _averages(trials: Any, folds: int | Sequence[int] | None) -> Any | None:
+    """Return what averages the trials of each fold, (fold, trial); None where each trial is one."""
+    repeats = trials.shape[1]
     if folds is None:
         folds = repeats
-    if isinstance(folds, int):
-        if not 2 <= folds <= repeats:
+    if not isinstance(folds, int):
+        labels = np.asarray(folds)
+        if labels.shape != (repeats,) or np.unique(labels).size < 2:
             raise ArgumentError(
-                f"got {folds} folds of {repeats} trials, expected 2 to as many as there are trials; record more trials,"
-                " or use squared Euclidean dissimilarities"
+                f"got fold labels of shape {labels.shape} with {np.unique(labels).size} different, expected one for"
+                f" each of {repeats} trials and at least 2 different"
             )
-        return np.array_split(np.arange(repeats), folds)
-    labels = np.asarray(folds)
-    if labels.shape != (repeats,) or np.unique(labels).size < 2:
+    elif 2 <= folds <= repeats:
+        labels = np.arange(repeats) * folds // repeats
+    else:
         raise ArgumentError(
-            f"got fold labels of shape {labels.shape} with {np.unique(labels).size} different, expected one for each of"
-            f" {repeats} trials and at least 2 different"
+            f"got {folds} folds of {repeats} trials, expected 2 to as many as there are trials; record more trials,"
+            " or use squared Euclidean dissimilarities"
         )
-    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    members = (np.unique(labels)[:, None] == labels).astype(float)
+    if len(members) == repeats:
+        return None
+    xp = array_namespace(trials)
+    means = members / members.sum(axis=1, keepdims=True)
+    return xp.asarray(means, dtype=trials.dtype, device=device(trials))
