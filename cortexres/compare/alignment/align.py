@@ -9,7 +9,14 @@ from cortexres.compare.alignment.fit import Fit
 from cortexres.compare.alignment.mapping import Axes, Method
 from cortexres.compare.alignment.monotone_path import MonotonePath
 from cortexres.compare.alignment.state_distance import state_distance
-from cortexres.compare.alignment.variables import map_variables, null_variables, sampled_variables, score_variables
+from cortexres.compare.alignment.variables import (
+    ceiling_variables,
+    map_variables,
+    null_variables,
+    sampled_variables,
+    score_variables,
+)
+from cortexres.compare.ceilings import trial_ceiling
 from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, bootstrapped, bootstrapped_relations
 from cortexres.compare.inference.null_maps import null_maps, prepared_brain, prepared_network, score_map
 from cortexres.compare.measures.cka import linear_cka
@@ -38,6 +45,7 @@ def align(
     null: Null | None = permute_stimuli,
     permutations: int = 200,
     bootstraps: int = 200,
+    splits: int = 20,
     rng: int | np.random.Generator | None = None,
 ) -> xr.Dataset:
     """Return the time of each block with its interval, and the score of the map beside its null and the best possible.
@@ -51,6 +59,9 @@ def align(
       the true order counts as one of the draws.
     - ``best_t_ms`` (block), ``best`` (): each block in its own best bin, whatever the others'. ``loss`` (): how much
       worse the score is, never negative.
+    - ``ceiling`` (time): the measure between random halves of the trials, uncorrected (`trial_ceiling`);
+      ``score_ceiling`` (): its mean over the blocks' times; ``score_ratio``: score over that, not clipped. A warning is
+      given where the halves share nothing.
     - ``path_time``, ``path_block`` (step): the path, of path methods. ``share`` (time, block): share of each time in
       each block, of maps that spread over times. ``slope`` (ms per block), ``intercept``, with intervals: of `Affine`.
 
@@ -69,8 +80,10 @@ def align(
         What the score is judged against; None for nothing.
     permutations, bootstraps : int
         Number of draws of the null, and of samples of the stimuli (0 for no intervals).
+    splits : int
+        Number of random halves of the trials (0 for no ceiling).
     rng : int or numpy.random.Generator, optional
-        Draws both. A seed gives the same result again.
+        Draws all three. A seed gives the same result again.
 
     Raises
     ------
@@ -80,7 +93,7 @@ def align(
         If a map is longer than the data, no block has a defined value, or there are too few stimuli.
     """
     method = MonotonePath() if method is None else method
-    _check(brain, network, metric, bootstraps)
+    _check(brain, network, metric, bootstraps, splits)
     seed = rng if isinstance(rng, int) else None
     rng = np.random.default_rng(rng)
     values = score_map(metric, brain, network)
@@ -94,6 +107,9 @@ def align(
     if bootstraps:
         samples = _bootstrap(metric, brain, network, bootstraps, rng)
         variables |= sampled_variables(fit.maps(samples), fit, used)
+    if splits:
+        ceiling = trial_ceiling(brain, metric=metric, splits=splits, rng=rng)
+        variables |= ceiling_variables(ceiling["ceiling"].variable, observed, fit, used)
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "method": method.name,
@@ -110,12 +126,14 @@ def align(
     return check_scores(xr.Dataset(variables, coords=_coordinates(brain, network), attrs=attrs))
 
 
-def _check(brain: xr.Dataset, network: xr.Dataset, metric: Comparison, bootstraps: int) -> None:
+def _check(brain: xr.Dataset, network: xr.Dataset, metric: Comparison, bootstraps: int, splits: int) -> None:
     check_brain(brain)
     check_network(network)
     same_stimuli(brain, network)
-    if bootstraps < 0:
-        raise ArgumentError(f"got bootstraps={bootstraps}, expected a number of samples, or 0 for no intervals")
+    if bootstraps < 0 or splits < 0:
+        raise ArgumentError(
+            f"got bootstraps={bootstraps} and splits={splits}, expected numbers of samples and of halves, or 0 for none"
+        )
     if metric is state_distance:
         same_units(brain, network)
         ours, theirs = (side["response"].attrs["units"] for side in (brain, network))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.alignment.fit import Fit, interval
-from cortexres.compare.alignment.mapping import Maps
+from cortexres.compare.alignment.mapping import Maps, at_times
 from cortexres.compare.nulls import p_value
 
 PARAMETER_UNITS = {"slope": "ms", "intercept": "ms"}
@@ -51,7 +51,22 @@ def score_variables(values: np.ndarray, observed: Maps, fit: Fit, used: np.ndarr
     return {
         "score": variable((), score, "1", "mean over blocks of the measure at their times", reason),
         "best": variable((), best, "1", "mean over blocks of the measure in each block's own best bin", reason),
-        "loss": variable((), fit.sign * (best - score), "1", "how much worse the score is than the best", reason),
+        "loss": variable((), fit.sign * (best - score) + 0.0, "1", "how much worse the score is than the best", reason),
+    }
+
+
+def ceiling_variables(ceiling: xr.Variable, observed: Maps, fit: Fit, used: np.ndarray) -> Variables:
+    """Return the ceiling (time), what it is at the times of the blocks, and the score over that."""
+    values = np.asarray(ceiling.values, dtype=float)
+    at = at_times(np.repeat(values[None, :, None], used.sum(), axis=2), fit.axes.time, observed.times[:1, used])
+    mean = float(at.mean()) if used.any() else np.nan
+    ratio = fit.score(observed.costs, used)[0] / mean if mean > 0 and fit.sign > 0 else np.nan
+    reason = "" if np.isfinite(mean) else str(ceiling.attrs["undefined"]) or "no block has a time"
+    no_ratio = "a distance has no share of a ceiling" if fit.sign < 0 else reason or "the ceiling is not above zero"
+    return {
+        "ceiling": ceiling,
+        "score_ceiling": variable((), mean, "1", "mean over blocks of the ceiling at their times", reason),
+        "score_ratio": variable((), ratio, "1", "score over its ceiling", "" if np.isfinite(ratio) else no_ratio),
     }
 
 
