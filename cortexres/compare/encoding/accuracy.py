@@ -1,0 +1,72 @@
+"""How often classifiers are right, with every class of the same weight, on what was left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from cortexres.compare.encoding.classifiers import Classifier, decided
+from cortexres.compare.encoding.examples import Examples
+from cortexres.compare.nulls import exceedance
+
+
+def accuracy(learned_from: Examples, tested_on: Examples, classifier: Classifier) -> np.ndarray:
+    """Return the right decisions (k, l, m) of classifiers at k times or blocks on m examples at l times or blocks."""
+    of = learned_from.classes if classifier.groups == "class" else learned_from.stimuli
+    names, groups = np.unique(of, return_inverse=True)
+    meant = names if classifier.groups == "class" else learned_from.classes[np.unique(of, return_index=True)[1]]
+    learned = classifier.learn(learned_from.activity, groups, names.size)
+    right: np.ndarray = meant[decided(learned, tested_on.activity)] == tested_on.classes
+    return right
+
+
+def left_out_accuracy(examples: Examples, fold: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return the balanced accuracy (k, k): learned at the first time or block, tested at the second, without leaks."""
+    k = examples.activity.shape[0]
+    result = np.zeros((k, k))
+    weights = balanced(examples.classes)
+    for part in np.unique(fold):
+        test = fold == part
+        right = accuracy(chosen(examples, ~test), chosen(examples, test), classifier)
+        result += right @ weights[test]
+    return result
+
+
+def balanced(classes: np.ndarray) -> np.ndarray:
+    """Return the weight (n,) of each example in the mean over classes of the share that is right."""
+    counts = np.bincount(classes)
+    weights: np.ndarray = 1 / (counts[classes] * np.count_nonzero(counts))
+    return weights
+
+
+def chosen(examples: Examples, mask: np.ndarray) -> Examples:
+    """Return the examples under a mask (n,)."""
+    return Examples(examples.activity[:, mask], examples.classes[mask], examples.stimuli[mask])
+
+
+def accuracy_variables(
+    observed: np.ndarray, peaks: np.ndarray, dims: tuple[str, str], undefined: str
+) -> dict[str, xr.Variable]:
+    """Return the accuracy and, where there are permuted maps' largest values (draw,), its p-value.
+
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        The map.
+    peaks : numpy.ndarray
+        (draw,), may be empty.
+    dims : tuple of str
+        Learned at the first, tested at the second.
+    undefined : str
+        Where it is NaN, and why.
+    """
+    attrs = {"units": "1", "undefined": undefined}
+    text = f"balanced accuracy, learned at {dims[0]} and tested at {dims[1]}"
+    variables = {"accuracy": xr.Variable(dims, observed, attrs | {"long_name": text})}
+    if peaks.size:
+        p = exceedance(observed, peaks)
+        text = "p-value, corrected for the whole matrix by its largest value"
+        variables["accuracy_p"] = xr.Variable(dims, p, attrs | {"long_name": text})
+        text = "95th percentile of the largest permuted accuracy"
+        variables["accuracy_null_max"] = xr.Variable((), np.quantile(peaks, 0.95), {"units": "1", "long_name": text})
+    return variables
