@@ -100,6 +100,14 @@ def test_correlations_of_two_shared_directions_are_known() -> None:
     assert pwcca(x * [3.0, 1.0], y) == pytest.approx(0.75 * 0.6 + 0.25 * 0.28, abs=1e-12)
 
 
+def test_pwcca_gives_no_weight_to_what_has_no_partner() -> None:
+    basis = np.linalg.qr(np.column_stack([np.ones(20), rotation(20)[:, :5]]))[0][:, 1:]
+    x = basis[:, :3] * [1.0, 2.0, 50.0]
+    y = np.column_stack([0.6 * basis[:, 0] + 0.8 * basis[:, 3], 0.28 * basis[:, 1] + 0.96 * basis[:, 4]])
+    y = np.column_stack([y, y.sum(axis=1)])  # three units, two directions
+    assert pwcca(x, y) == pytest.approx((0.6 + 2 * 0.28) / 3, abs=1e-12)
+
+
 def test_pwcca_weighs_by_the_first_side() -> None:
     x, y = activities()
     assert abs(pwcca(x, y) - pwcca(y, x)) > 1e-3

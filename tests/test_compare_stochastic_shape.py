@@ -113,6 +113,18 @@ def test_correlated_noise_is_told_from_independent_noise_of_the_same_signal() ->
     assert '"seed": 0' in other.attrs["cortexres_provenance"]
 
 
+def test_recordings_are_taken_as_means_and_covariances_of_their_trials() -> None:
+    data, other = recording(9, seed=1), recording(9, seed=2, shared=1.0)
+    sides = [side["response"].values[:, :, 1] for side in (data, other)]
+    a, b = (
+        (trials.mean(axis=1) - trials.mean(axis=(0, 1)), np.stack([np.cov(one, rowvar=False) for one in trials]))
+        for trials in sides
+    )
+    expected = gaussian_shape_distance(a, b, starts=6, rng=0)
+    found = stochastic_shape(data.isel(time=[1]), other.isel(time=[1]), starts=6, splits=1, rng=0)
+    assert float(found["stochastic_shape"][0]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_units_may_be_turned_added_and_more_than_trials() -> None:
     data, other = recording(seed=1), recording(seed=2, shared=1.0)
     wide = np.zeros((7, 8, 3, 80))

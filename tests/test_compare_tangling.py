@@ -72,10 +72,12 @@ def test_network_leaves_with_its_next_update() -> None:
     found = tangling(net)
     assert found["tangling"].dims == ("stimulus", "block")
     assert found.sizes["block"] == 12
-    states = net["response"].values
+    states, updates = net["response"].values, net["update"].values
+    by_hand = tangling_of_states(states[:, :-1].reshape(-1, 6), updates[:, 1:].reshape(-1, 6) / 0.5)
+    np.testing.assert_allclose(found["tangling"].values.ravel(), by_hand, rtol=1e-9)
     flow = np.linalg.lstsq(
         np.vstack([states[:, k] - states[:, k + 1] for k in range(11)]),
-        np.vstack([net["update"].values[:, k + 1] - net["update"].values[:, k + 2] for k in range(11)]) / 0.5,
+        np.vstack([updates[:, k + 1] - updates[:, k + 2] for k in range(11)]) / 0.5,
         rcond=None,
     )[0]
     assert found.attrs["rank"] == 6
