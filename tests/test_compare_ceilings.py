@@ -168,6 +168,17 @@ def test_noise_is_warned_about_one_trial_and_flat_times_say_why() -> None:
     assert flat["p"].attrs["undefined"] == "12.5 ms: half the trials are the same for all stimuli"
 
 
+def test_stimuli_that_differ_in_noise_alone_have_a_ceiling_in_raw_distances_and_none_in_debiased_cka() -> None:
+    rng = np.random.default_rng(17)
+    sd = rng.uniform(0.5, 3.0, (20, 1, 1, 1))
+    data = brain(np.full((20, 10, 30), 50.0), sd=0.0, trials=10, rng=rng)
+    data["response"] = data["response"] + sd * rng.standard_normal(data["response"].shape)
+    data["response"].attrs["units"] = "Hz"
+    assert float(trial_ceiling(data, metric=rsa, rng=0)["ceiling"].mean()) > 0.5
+    with pytest.warns(UserWarning, match="linear_cka of the state: ceiling not above zero"):
+        assert abs(float(trial_ceiling(data, rng=0)["ceiling"].mean())) < 0.05
+
+
 def test_what_is_not_above_zero_has_no_root_and_is_not_clipped() -> None:
     rng = np.random.default_rng(9)
     with pytest.warns(UserWarning, match="ceiling not above zero"):

@@ -1,0 +1,53 @@
+"""What the rejection of each null shows, and which questions are open while a kind of null was not tried."""
+
+from __future__ import annotations
+
+from cortexres.compare.nulls.blocks import ShuffledBlocks
+from cortexres.compare.nulls.constant import ConstantTrace
+from cortexres.compare.nulls.leak import LeakOnly
+from cortexres.compare.nulls.phases import PhaseRandomised
+from cortexres.compare.nulls.shifts import CircularShift
+from cortexres.compare.nulls.stimuli import permute_stimuli
+
+CLAIMS = {
+    null.name: null.claim
+    for null in (permute_stimuli, CircularShift(), PhaseRandomised(), ShuffledBlocks(), LeakOnly(), ConstantTrace())
+} | {"permute_trials": "responses tell the classes apart"}
+
+# Parts of the names of nulls, the question that stays open while none of them was tried, and what to try.
+QUESTIONS = (
+    (("permute_stimuli", "permute_trials"), "brain and network treat the same stimuli alike", "permute_stimuli"),
+    (
+        ("circular_shift", "phase_randomised", "shuffled_blocks", "wrong times", "one time course"),
+        "time in the brain and depth in the network go together",
+        "CircularShift or ShuffledBlocks with a score along a map, or latency_depth",
+    ),
+    (
+        ("leak_only", "constant_trace"),
+        "the way between first and last state matters, beyond a leak or no dynamics",
+        "LeakOnly and ConstantTrace",
+    ),
+    (
+        ("weights", "untied", "recurrence", "model"),
+        "the network's weights and recurrence matter",
+        "ModelNull with shuffled, untied or random weights and without recurrence",
+    ),
+)
+
+
+def claim_of(null: str) -> str:
+    """Return what the rejection of a null shows, by its name; no more than the name says where it is not known."""
+    return CLAIMS.get(null, f"the score is more than {null} gives")
+
+
+def open_questions(nulls: set[str]) -> list[str]:
+    """Return what cannot have been shown, as no null of its kind was tried.
+
+    Joined nulls answer none of them: they show that at least one of two things matters, and not which.
+    """
+    single = {null for null in nulls if "_and_" not in null}
+    return [
+        f"that {question}: no null of this kind was tried; use {suggestion}"
+        for parts, question, suggestion in QUESTIONS
+        if not any(part in null for null in single for part in parts)
+    ]
