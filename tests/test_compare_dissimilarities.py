@@ -189,6 +189,16 @@ def test_one_trial_and_unusable_folds_are_refused() -> None:
         shrunk_covariance(trial_noise(trials[:1, :2]))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_device() -> None:
+    trials = recording()
+    for noise in ("white", "each_time", "all_times"):
+        for distance in (mahalanobis, lambda x, noise: crossnobis(x, folds=3, noise=noise)):
+            found = distance(torch.from_numpy(trials).cuda(), noise=noise)
+            assert found.device.type == "cuda"
+            np.testing.assert_allclose(found.cpu().numpy(), distance(trials, noise=noise), atol=1e-8)
+
+
 def brain() -> xr.Dataset:
     rng = np.random.default_rng(6)
     times = (np.arange(4) + 0.5) * 5.0

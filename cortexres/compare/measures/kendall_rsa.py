@@ -19,10 +19,10 @@ EXACT = 2**24
 
 
 def tau_a(a: Any, b: Any) -> Any:
-    """Return Kendall's tau-a (k, l) of dissimilarity matrices (k, n, n) and (l, n, n): ties count as half right.
+    """Return Kendall's tau-a (k, l) of dissimilarity matrices (k, n, n) and (l, n, n): a tie counts 0, between 1 and -1.
 
-    A matrix with ties is below 1 even with itself, and its expectation is not changed by breaking them at random,
-    so that a model gains nothing by predicting ties (Nili et al. 2014). NaN where all values of one are the same.
+    A matrix with ties is below 1 even with itself. Breaking ties at random gives the same on average, so that a model
+    gains nothing by predicting them (Nili et al. 2014). NaN where all values of one are the same.
 
     References
     ----------
