@@ -19,7 +19,7 @@ EXACT = 2**24
 
 
 def tau_a(a: Any, b: Any) -> Any:
-    """Return Kendall's tau-a (k, l) of dissimilarity matrices (k, n, n) and (l, n, n): a tie counts 0, between 1 and -1.
+    """Return Kendall's tau-a (k, l) of dissimilarity matrices (k, n, n) and (l, n, n): ties count 0.
 
     A matrix with ties is below 1 even with itself. Breaking ties at random gives the same on average, so that a model
     gains nothing by predicting them (Nili et al. 2014). NaN where all values of one are the same.
