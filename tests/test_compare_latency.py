@@ -104,6 +104,8 @@ def test_ordered_latencies_are_found(metric, latency) -> None:  # noqa: ANN001
     assert float(scores["p"]) <= 0.02
     assert float(scores["p_unrelated"]) <= 0.02
     assert float(scores["p_naive"]) < 1e-4
+    assert 0 < float(scores["slope_low"]) < float(scores["slope"]) < float(scores["slope_high"])
+    assert scores["slope"].attrs["units"] == "ms/block"
     assert bool((scores["latency_ms_low"] <= scores["latency_ms_high"]).all())
     assert scores["latency_ms"].attrs["units"] == "ms"
     assert scores["null_rho"].dims == ("null", "draw")
@@ -180,7 +182,7 @@ def test_blocks_without_latency_are_left_out_with_the_reason() -> None:
     assert scores["latency_ms"].attrs["undefined"] == "at blocks 0"
     assert float(scores["rho"]) > 0.9
     few = latency_depth(data, net.isel(block=[0, 1, 2]), draws=9, rng=0)
-    for name in ("rho", "p", "p_unrelated", "p_naive"):
+    for name in ("rho", "p", "p_unrelated", "p_naive", "slope", "slope_low"):
         assert np.isnan(few[name])
         assert few[name].attrs["undefined"].startswith("2 blocks have a latency")
     none = latency_depth(data, net.isel(block=[0]), draws=9, rng=0)

@@ -10,11 +10,12 @@ import xarray as xr
 from compare_synthetic import brain, network, relaxation
 from scipy import stats
 
-from cortexres.compare import METRICS, compare, linear_cka, permute_stimuli, rsa
-from cortexres.compare.ceiling import halves
+from cortexres.compare import METRICS, compare, linear_cka, permute_stimuli, rsa, rsa_spearman
+from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.jackknife import interval, kept
-from cortexres.compare.maps import _permuted
+from cortexres.compare.measures.measure import Measure
 from cortexres.compare.nulls import exceedance
+from cortexres.compare.nulls.models import ModelNull
 from cortexres.errors import ArgumentError, SchemaError
 from cortexres.schema import check_scores
 
@@ -63,19 +64,9 @@ def test_map_cells_are_the_metric_on_two_arrays() -> None:
         assert f"{metric.name}_p" not in scores
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
-def test_permuted_relations_are_those_of_permuted_stimuli(metric) -> None:  # noqa: ANN001
-    rng = np.random.default_rng(2)
-    x, y = rng.standard_normal((3, 9, 4)), rng.standard_normal((2, 9, 5))
-    orders = permute_stimuli.orders(9, draws=4, rng=rng)
-    null = _permuted(metric.relations(x), metric.relations(y), orders)
-    for k, order in enumerate(orders):
-        assert null[k, 2, 1] == pytest.approx(metric(x[2], y[1][order]), abs=1e-12)
-
-
 def test_false_positive_rate_of_the_whole_map_is_the_nominal_one() -> None:
     rng = np.random.default_rng(3)
-    runs = 300
+    runs = 150
     least = []
     for _ in range(runs):
         data = brain(rotating(14, rng), sd=0.5, trials=2, rng=rng)
@@ -225,7 +216,7 @@ def test_unfit_arguments_are_refused() -> None:
         compare(data, net, metrics=[])
     with pytest.raises(ArgumentError, match="each name once"):
         compare(data, net, metrics=[rsa, rsa])
-    with pytest.raises(ArgumentError, match="got 2 nulls"):
+    with pytest.raises(ArgumentError, match=r"got nulls .*expected each name once"):
         compare(data, net, nulls=[permute_stimuli, permute_stimuli])
     with pytest.raises(ArgumentError, match="got splits=0"):
         compare(data, net, splits=0)
@@ -235,3 +226,86 @@ def test_unfit_arguments_are_refused() -> None:
         compare(data, net.assign_coords(stimulus=np.arange(6) + 1))
     with pytest.raises(SchemaError, match="another order"):
         compare(data, net.isel(stimulus=[1, 0, 2, 3, 4, 5]))
+
+
+DISTANCE = Measure(
+    "distance",
+    lambda x: x - x.mean(1, keepdims=True),
+    lambda a, b: np.sqrt(((a[:, None] - b[None]) ** 2).mean((-2, -1))),
+    orientation="distance",
+)
+
+
+def test_several_nulls_stand_side_by_side_and_the_first_has_the_plain_name() -> None:
+    rng = np.random.default_rng(15)
+    states = rotating(20, rng)
+    data, net = brain(states, sd=1.0, trials=4, rng=rng), network(states)
+    other = ModelNull("random_weights", lambda rng: network(rotating(20, rng)))
+    one = ModelNull("no_recurrence", network(rotating(20, rng)))
+    scores = compare(
+        data, net, metrics=[linear_cka], nulls=[permute_stimuli, other, one], rng=0, permutations=39, splits=2
+    )
+    assert scores.attrs["null"] == "permute_stimuli, random_weights, no_recurrence"
+    for suffix in ("", "_random_weights"):
+        assert np.diag(scores[f"linear_cka_p{suffix}"]).max() == pytest.approx(1 / 40)
+        assert float(scores[f"linear_cka_null_max{suffix}"]) >= float(scores[f"linear_cka_null{suffix}"].max())
+    assert "linear_cka_p_no_recurrence" not in scores
+    mean = data["response"].mean("trial").values
+    expected = linear_cka(mean[:, 2], one.networks["response"].values[:, 5])
+    assert float(scores["linear_cka_null_no_recurrence"][2, 5]) == pytest.approx(expected, abs=1e-12)
+    alone = compare(data, net, metrics=[linear_cka], nulls=[one], rng=0, splits=2)
+    assert float(alone["linear_cka_null"][2, 5]) == pytest.approx(expected, abs=1e-12)
+    assert "linear_cka_p" not in alone
+    assert {scores[name].attrs.get("part_of") for name in scores.data_vars} == {None, "linear_cka"}
+
+
+def test_a_distance_is_low_where_alike_and_has_no_ratio() -> None:
+    rng = np.random.default_rng(16)
+    states = rotating(20, rng)
+    data, net = brain(states, sd=0.5, trials=4, rng=rng), network(states)
+    scores = compare(data, net, metrics=[DISTANCE], nulls=[permute_stimuli], rng=0, permutations=39, splits=3)
+    np.testing.assert_array_equal(scores["distance"].argmin("block"), np.arange(8))
+    assert np.diag(scores["distance_p"]).max() == pytest.approx(1 / 40)
+    assert float(scores["distance_null_max"]) <= float(scores["distance_null"].min())
+    assert scores["distance"].attrs["orientation"] == "distance"
+    assert "distance_ratio" not in scores
+
+
+def test_the_ratio_is_not_clipped_and_undefined_where_there_is_no_ceiling() -> None:
+    rng = np.random.default_rng(17)
+    states = rotating(20, rng)
+    data, net = brain(states, sd=3.0, trials=4, rng=rng), network(states)
+    data["response"][:, :, 0] = 30 + rng.standard_normal((20, 4, 6))  # no signal in the first bin
+    scores = compare(data, net, metrics=[linear_cka], rng=0, splits=20)
+    ratio, ceiling = scores["linear_cka_ratio"], scores["linear_cka_ceiling"]
+    assert float(ratio.max()) > 1
+    above = (ceiling > 0).values
+    np.testing.assert_allclose(ratio[above], (scores["linear_cka"] / ceiling)[above])
+    assert np.isnan(ratio[~above]).all()
+    if not above[0]:
+        assert "the ceiling is not above 0 at 2.5" in ratio.attrs["undefined"]
+
+
+@pytest.mark.parametrize("over", ["stimulus", "unit"])
+def test_intervals_by_bootstrap_hold_the_score_and_say_so(over: str) -> None:
+    rng = np.random.default_rng(18)
+    states = rotating(30, rng)
+    data, net = brain(states, sd=1.0, trials=4, rng=rng), network(states)
+    scores = compare(data, net, metrics=[linear_cka, rsa_spearman], rng=0, splits=1, bootstraps=100, over=over)
+    for name in ("linear_cka", "rsa_spearman"):
+        assert f"100 bootstrap samples of the {over}s" in scores[f"{name}_low"].attrs["long_name"]
+        assert bool((scores[f"{name}_low"] < scores[f"{name}_high"]).all())
+        inside = (scores[f"{name}_low"] <= scores[name]) & (scores[name] <= scores[f"{name}_high"])
+        assert float(inside.mean()) > 0.5
+    assert scores.attrs["bootstraps"] == 100
+
+
+def test_bootstraps_of_undefined_cells_are_undefined() -> None:
+    rng = np.random.default_rng(19)
+    states = relaxation(10, 4, np.arange(5) * 5.0, rng)
+    data = brain(relaxation(10, 4, TIMES, rng), sd=1.0, trials=4, rng=rng)
+    scores = compare(data, network(states), metrics=[linear_cka], rng=0, splits=1, bootstraps=20)
+    assert np.isnan(scores["linear_cka_low"][:, 0]).all()
+    assert np.isfinite(scores["linear_cka_low"][:, 1:]).all()
+    with pytest.raises(ArgumentError, match="got over='unit' with bootstraps=0"):
+        compare(data, network(states), over="unit")

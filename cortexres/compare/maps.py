@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceiling import split_half
+from cortexres.compare.ceilings.split_half import split_half
+from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
+from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
+from cortexres.compare.inference.significance import map_coords
+from cortexres.compare.inference.undefined import listed, undefined_cells
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.cka import linear_cka
-from cortexres.compare.measures.relations import Similarity, cosines
+from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
-from cortexres.compare.nulls import StimulusNull, exceedance
+from cortexres.compare.nulls.exceedance import p_value
+from cortexres.compare.nulls.null import Null
 from cortexres.compare.pairing import float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
@@ -23,205 +28,244 @@ from cortexres.schema import check_brain, check_network, check_scores, same_stim
 DIMS = ("time", "block")
 # More groups than this narrow the jackknife's uncertainty little and cost one map each.
 JACKKNIFE_GROUPS = 40
-# Permuted relations held at a time, as a number of values (64 MiB).
-CHUNK = 2**23
+# Ends of a 95 % interval.
+ENDS = (0.025, 0.975)
 
-
-@dataclass(frozen=True)
-class _Activities:
-    brain: np.ndarray  # (time, stimulus, unit), mean over trials
-    network: np.ndarray  # (block, stimulus, unit)
-    trials: np.ndarray  # (stimulus, trial, time, unit)
-    time: np.ndarray  # (time,)
-    block: np.ndarray  # (block,)
+Variables = dict[str, xr.Variable]
 
 
 def compare(
     brain: xr.Dataset,
     network: xr.Dataset,
     *,
-    metrics: Sequence[Similarity] = (linear_cka, rsa),
-    nulls: Sequence[StimulusNull] = (),
+    metrics: Sequence[Comparison] = (linear_cka, rsa),
+    nulls: Sequence[Null] = (),
     rng: int | np.random.Generator | None = None,
     permutations: int = 500,
     splits: int = 20,
+    bootstraps: int = 0,
+    over: Literal["stimulus", "unit"] = "stimulus",
 ) -> xr.Dataset:
-    """Return the scores Dataset: a map (time, block) per metric, with null, p-value, interval and ceiling.
+    """Return the scores Dataset: a map (time, block) per metric, with nulls, p-values, interval and ceiling.
 
     Per metric NAME:
 
-    - ``NAME`` (time, block): similarity of the brain's trial mean and the network's state.
-    - ``NAME_low``, ``NAME_high`` (time, block): 95 % jackknife interval over stimuli.
-    - ``NAME_ceiling`` (time): similarity of two random halves of the trials, uncorrected: the reliability of
-      half the data, which a right model scored against all trials can exceed. ``attrs["p"]`` says whether the
-      halves share anything after onset; a warning is given where they do not.
-    - with a null, ``NAME_null`` (time, block): 95th percentile over permutations, cell by cell;
-      ``NAME_null_max`` (): 95th percentile of the largest value of the map;
-      ``NAME_p`` (time, block): p-value corrected for the whole map, the share of permutations whose largest
-      value reaches the cell's, the true order counted as one of them.
+    - ``NAME`` (time, block): score of the brain's trial mean (of its trials, for measures that want them) and the
+      network's state. ``attrs["orientation"]`` says whether alike means high or low.
+    - ``NAME_low``, ``NAME_high`` (time, block): 95 % interval, by the jackknife over stimuli, or by `bootstraps`.
+    - ``NAME_ceiling`` (time): score of two random halves of the trials, uncorrected: the reliability of half the data,
+      which a right model scored against all trials can exceed. ``attrs["p"]`` says whether the halves share anything
+      after onset; a warning is given where they do not.
+    - ``NAME_ratio`` (time, block), for similarities: score / ceiling, not clipped, NaN where the ceiling is 0 or less.
+    - with a null, ``NAME_null`` (time, block): 95th percentile of the draws, cell by cell (5th for a distance);
+      ``NAME_null_max`` (): the same of the largest (smallest) value of the map; ``NAME_p`` (time, block): p-value
+      corrected for the whole map, the share of draws whose largest value reaches the cell's, the true one counted as
+      one of them. A null that is not random has one value, ``NAME_null``, and no p-value. Of further nulls the
+      variables are ``NAME_null_NULL``, ``NAME_null_max_NULL`` and ``NAME_p_NULL``.
 
     A value is NaN where it is undefined, and ``attrs["undefined"]`` of the variable says where and why:
     activity that is the same for all stimuli (a network's block 0, for one) has no relations between stimuli,
-    one trial has no halves.
+    one trial has no halves. ``attrs["part_of"]`` of all but the map itself names the metric.
 
     Parameters
     ----------
     brain, network : xarray.Dataset
         With the same stimuli in the same order. Units may differ in number and kind.
-    metrics : sequence of Similarity
+    metrics : sequence of Comparison
         Each with another name.
-    nulls : sequence of StimulusNull
-        None or one, `permute_stimuli`.
+    nulls : sequence of Null
+        Each with another name.
     rng : int or numpy.random.Generator, optional
-        Draws splits and permutations. A seed gives the same scores again.
+        Draws splits, nulls and bootstraps. A seed gives the same scores again.
     permutations : int
-        Number of orders; 1 / (permutations + 1) is the least p-value.
+        Draws of each random null; 1 / (permutations + 1) is the least p-value.
     splits : int
         Number of random splits of the trials.
+    bootstraps : int
+        Number of bootstrap samples for the interval; 0 for the jackknife.
+    over : {"stimulus", "unit"}
+        What is drawn in the bootstrap: stimuli, or the brain's units.
 
     Raises
     ------
     SchemaError
         If a Dataset does not keep the schema, or the stimuli differ.
     ArgumentError
-        If there are no metrics, two of one name, more than one null, too few stimuli, or no splits.
+        If there are no metrics, two metrics or two nulls of one name, too few stimuli, no splits, or `over` is "unit"
+        without bootstraps.
     """
     check_brain(brain)
     check_network(network)
     same_stimuli(brain, network)
-    _check_choices(metrics, nulls, splits)
+    _check_choices(metrics, nulls, splits, bootstraps, over)
     seed = rng if isinstance(rng, int) else None
     rng = np.random.default_rng(rng)
-    activities = _activities(brain, network)
-    orders = nulls[0].orders(brain.sizes["stimulus"], draws=permutations, rng=rng) if nulls else None
-    variables: dict[str, xr.Variable] = {}
+    variables: Variables = {}
     for metric in metrics:
-        variables |= _map(metric, activities, orders)
-        variables[f"{metric.name}_ceiling"] = _ceiling(metric, activities, splits, rng)
-    coords = {
-        name: c.variable
-        for side, dim in ((brain, "time"), (network, "block"))
-        for name, c in side.coords.items()
-        if c.dims == (dim,)
-    }
+        ceiling = _ceiling(metric, brain, splits, rng)
+        values = score_map(metric, brain, network)
+        undefined = undefined_cells(values, brain, network)
+        variables |= _interval(metric, brain, network, values, undefined, bootstraps, over, rng)
+        for place, null in enumerate(nulls):
+            drawn = null_maps(metric, brain, network, null, draws=permutations, rng=rng)
+            variables |= _null(metric, values, drawn, null, "" if place == 0 else f"_{null.name}", undefined)
+        variables |= _ratio(metric, values, ceiling, float_values(brain["time"]), undefined)
+        variables[f"{metric.name}_ceiling"] = ceiling
+    facts = provenance(metrics=[m.name for m in metrics], nulls=[n.name for n in nulls], splits=splits, seed=seed)
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "n_stimuli": brain.sizes["stimulus"],
         "n_trials": brain.sizes["trial"],
-        "null": nulls[0].name if nulls else "none",
+        "null": ", ".join(null.name for null in nulls) or "none",
         "permutations": permutations if nulls else 0,
-        "cortexres_provenance": provenance(metrics=[m.name for m in metrics], splits=splits, seed=seed),
+        "bootstraps": bootstraps,
+        "cortexres_provenance": facts,
     }
-    return check_scores(xr.Dataset(variables, coords=coords, attrs=attrs))
+    return check_scores(xr.Dataset(variables, coords=map_coords(brain, network), attrs=attrs))
 
 
-def _check_choices(metrics: Sequence[Similarity], nulls: Sequence[StimulusNull], splits: int) -> None:
+def _check_choices(
+    metrics: Sequence[Comparison], nulls: Sequence[Null], splits: int, bootstraps: int, over: str
+) -> None:
     names = [metric.name for metric in metrics]
     if not names or len(set(names)) < len(names):
         raise ArgumentError(f"got metrics {names}, expected at least one and each name once")
-    if len(nulls) > 1:
-        raise ArgumentError(
-            f"got {len(nulls)} nulls, expected none or one, as each would be called NAME_null; call compare"
-            " once for each"
-        )
+    null_names = [null.name for null in nulls]
+    if len(set(null_names)) < len(null_names):
+        raise ArgumentError(f"got nulls {null_names}, expected each name once; give them other names")
     if splits < 1:
         raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
+    if over not in ("stimulus", "unit") or bootstraps < 0 or (over == "unit" and bootstraps == 0):
+        raise ArgumentError(
+            f"got over={over!r} with bootstraps={bootstraps}, expected 'stimulus', or 'unit' with bootstraps above 0"
+        )
 
 
-def _activities(brain: xr.Dataset, network: xr.Dataset) -> _Activities:
-    trials = float_values(brain["response"])
-    return _Activities(
-        brain=trials.mean(axis=1).swapaxes(0, 1),
-        network=float_values(network["response"]).swapaxes(0, 1),
-        trials=trials,
-        time=float_values(brain["time"]),
-        block=np.asarray(network["block"].values),
-    )
+def _variable(values: np.ndarray, text: str, undefined: str, metric: Comparison) -> xr.Variable:
+    attrs = {"units": "1", "long_name": text, "undefined": undefined, "part_of": metric.name}
+    return xr.Variable(DIMS if values.ndim else (), values, attrs)
 
 
-def _map(metric: Similarity, data: _Activities, orders: np.ndarray | None) -> dict[str, xr.Variable]:
+def _interval(
+    metric: Comparison,
+    brain: xr.Dataset,
+    network: xr.Dataset,
+    values: np.ndarray,
+    undefined: str,
+    bootstraps: int,
+    over: str,
+    rng: np.random.Generator,
+) -> Variables:
+    """Return the map and the ends of its interval."""
     name = metric.name
-    a, b = metric.relations(data.brain), metric.relations(data.network)
-    values = cosines(a, b)
-    left_out = _left_out(metric, data)
-    low, high = interval(values, left_out)
-    undefined = _undefined(a, b, data)
-    maps = {
-        name: ("similarity", values),
-        f"{name}_low": ("lower end of the 95 % jackknife interval over stimuli", low),
-        f"{name}_high": ("upper end of the 95 % jackknife interval over stimuli", high),
+    if bootstraps:
+        resampled = resampled_stimuli if over == "stimulus" else resampled_units
+        draws = resampled(metric, brain, network, draws=bootstraps, rng=rng)
+        if over == "unit":
+            # A sample with units that are there twice is a smaller population, whose scores are lower: only the spread
+            # of the draws says something about the score.
+            draws = draws + (values - draws.mean(axis=0))
+        low, high = _percentiles(draws)
+        text = f"95 % interval over {bootstraps} bootstrap samples of the {over}s"
+        text = text if over == "stimulus" else f"{text} of the brain"
+    else:
+        low, high = interval(values, _left_out(metric, brain, network))
+        text = "95 % jackknife interval over stimuli"
+    attrs = {"units": "1", "long_name": metric.orientation, "undefined": undefined, "orientation": metric.orientation}
+    return {
+        name: xr.Variable(DIMS, values, attrs),
+        f"{name}_low": _variable(low, f"lower end of the {text}", undefined, metric),
+        f"{name}_high": _variable(high, f"upper end of the {text}", undefined, metric),
     }
-    if orders is not None:
-        null = _permuted(a, b, orders)
-        peaks = _peaks(null)
-        maps[f"{name}_null"] = (
-            "95th percentile of the permuted similarities",
-            np.quantile(null, 0.95, axis=0),
-        )
-        maps[f"{name}_p"] = (
-            "p-value, corrected for the whole map by its largest value",
-            exceedance(values, peaks),
-        )
-    variables = {
-        key: xr.Variable(DIMS, array, {"units": "1", "long_name": text, "undefined": undefined})
-        for key, (text, array) in maps.items()
-    }
-    if orders is not None:
-        attrs = {"units": "1", "long_name": "95th percentile of the largest permuted similarity of the map"}
-        variables[f"{name}_null_max"] = xr.Variable((), np.quantile(peaks, 0.95), attrs)
-    return variables
 
 
-def _left_out(metric: Similarity, data: _Activities) -> np.ndarray:
+def _percentiles(draws: np.ndarray) -> np.ndarray:
+    """Return the ends (2, time, block) over the draws that are defined; NaN where none is."""
+    flat = draws.reshape(len(draws), -1)
+    some = ~np.isnan(flat).all(axis=0)
+    ends = np.full((2, flat.shape[1]), np.nan)
+    if some.any():
+        ends[:, some] = np.nanquantile(flat[:, some], ENDS, axis=0)
+    return ends.reshape(2, *draws.shape[1:])
+
+
+def _left_out(metric: Comparison, brain: xr.Dataset, network: xr.Dataset) -> np.ndarray:
     """Return the map without each group of stimuli, (group, time, block); NaN where too few remain."""
-    n = data.brain.shape[1]
+    n = brain.sizes["stimulus"]
     groups = min(n, JACKKNIFE_GROUPS)
     if n - -(-n // groups) < metric.minimum_stimuli:
-        return np.full((groups, len(data.time), len(data.block)), np.nan)
-    return np.stack(
-        [cosines(metric.relations(data.brain[:, k]), metric.relations(data.network[:, k])) for k in kept(n, groups)]
-    )
+        return np.full((groups, brain.sizes["time"], network.sizes["block"]), np.nan)
+    trials, states = float_values(brain["response"]), float_values(network["response"])
+    return np.stack([scores_of(metric, trials[k], states[k]) for k in kept(n, groups)])
 
 
-def _permuted(a: np.ndarray, b: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Return the map under each order of the network's stimuli, (order, time, block).
-
-    The relation matrices are symmetric, so their upper triangles, with the pairs counted twice, are enough.
-    """
-    n = orders.shape[1]
-    rows, columns = np.triu_indices(n)
-    weighted = a.reshape(-1, n, n)[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
-    result = np.empty((len(orders), len(a), len(b)))
-    chunk = max(1, CHUNK // (len(b) * rows.size))
-    for start in range(0, len(orders), chunk):
-        part = orders[start : start + chunk]
-        index = part[:, rows] * n + part[:, columns]
-        product = weighted @ np.take(b, index, axis=1).reshape(-1, rows.size).T
-        result[start : start + chunk] = product.reshape(len(a), len(b), len(part)).transpose(2, 0, 1)
-    return result
+def _null(
+    metric: Comparison, values: np.ndarray, drawn: np.ndarray, null: Null, suffix: str, undefined: str
+) -> Variables:
+    """Return what the draws (draw, time, block) of a null say of the map; a single one is itself."""
+    name = metric.name
+    if not null.random:
+        return {f"{name}_null{suffix}": _variable(drawn[0], f"score of {null.name}", undefined, metric)}
+    alike = metric.orientation == "similarity"
+    quantile, extreme = (0.95, "largest") if alike else (0.05, "smallest")
+    percentile = f"{100 * quantile:.0f}th percentile"
+    peaks = _peaks(drawn if alike else -drawn)
+    text = f"{percentile} of the {extreme} score of the map, {null.name}"
+    return {
+        f"{name}_null{suffix}": _variable(
+            np.quantile(drawn, quantile, axis=0), f"{percentile} of the scores, {null.name}", undefined, metric
+        ),
+        f"{name}_p{suffix}": _variable(
+            p_value(values, drawn, metric.orientation),
+            f"p-value, corrected for the whole map by its {extreme} value, {null.name}",
+            undefined,
+            metric,
+        ),
+        f"{name}_null_max{suffix}": _variable(
+            np.asarray(np.quantile(peaks if alike else -peaks, quantile)), text, undefined, metric
+        ),
+    }
 
 
 def _peaks(null: np.ndarray) -> np.ndarray:
-    """Return the largest defined value of each permuted map, (order,); a cell is defined in all or none."""
-    defined = null[:, ~np.isnan(null[0])]
-    peaks: np.ndarray = defined.max(axis=1) if defined.size else np.full(len(null), np.nan)
-    return peaks
+    """Return the largest defined value of each map, (draw,); NaN where there is none."""
+    flat = null.reshape(len(null), -1)
+    peaks = np.where(np.isnan(flat), -np.inf, flat).max(axis=1)
+    return np.where(np.isneginf(peaks), np.nan, peaks)
 
 
-def _ceiling(metric: Similarity, data: _Activities, splits: int, rng: np.random.Generator) -> xr.Variable:
+def _ratio(
+    metric: Comparison, values: np.ndarray, ceiling: xr.Variable, time: np.ndarray, undefined: str
+) -> Variables:
+    """Return score / ceiling, for a similarity; a ratio to a distance between halves says nothing."""
+    if metric.orientation != "similarity":
+        return {}
+    height = np.where(ceiling.values > 0, ceiling.values, np.nan)
+    reasons = [reason for reason in (undefined, str(ceiling.attrs["undefined"])) if reason]
+    low = ceiling.values <= 0
+    if low.any():
+        reasons.append(f"the ceiling is not above 0 at {listed(time[low], 'ms')}")
+    text = "score / ceiling, the ceiling being that of half the data"
+    return {f"{metric.name}_ratio": _variable(values / height[:, None], text, "; ".join(reasons), metric)}
+
+
+def _ceiling(metric: Comparison, brain: xr.Dataset, splits: int, rng: np.random.Generator) -> xr.Variable:
     attrs: dict[str, str | float] = {
         "units": "1",
-        "long_name": "similarity of two random halves of the trials, uncorrected",
+        "long_name": f"{metric.orientation} of two random halves of the trials, uncorrected",
         "undefined": "",
+        "part_of": metric.name,
     }
-    if data.trials.shape[1] < 2:
+    time = float_values(brain["time"])
+    trials = float_values(brain["response"])
+    if trials.shape[1] < 2:
         attrs["undefined"] = "everywhere: one trial has no halves"
-        return xr.Variable(("time",), np.full(len(data.time), np.nan), attrs)
-    values, p = split_half(metric, data.trials, data.time >= 0, splits=splits, rng=rng)
+        return xr.Variable(("time",), np.full(len(time), np.nan), attrs)
+    values, p = split_half(metric, trials, time >= 0, splits=splits, rng=rng)
     attrs["p"] = p
     constant = np.isnan(values)
     if constant.any():
-        attrs["undefined"] = f"{_listed(data.time[constant], 'ms')}: half the trials are the same for all stimuli"
+        attrs["undefined"] = f"{listed(time[constant], 'ms')}: half the trials are the same for all stimuli"
     if not p <= 0.05:
         warnings.warn(
             f"{metric.name}: ceiling not above zero after onset (p = {p:.2g}): two halves of the trials"
@@ -231,20 +275,3 @@ def _ceiling(metric: Similarity, data: _Activities, splits: int, rng: np.random.
             stacklevel=3,
         )
     return xr.Variable(("time",), values, attrs)
-
-
-def _undefined(a: np.ndarray, b: np.ndarray, data: _Activities) -> str:
-    reasons = [
-        f"{side} activity is the same for all stimuli, or for all pairs, at {_listed(axis[empty], unit)}"
-        for side, axis, empty, unit in (
-            ("brain", data.time, np.isnan(a[:, 0]), "ms"),
-            ("network", data.block, np.isnan(b[:, 0]), "(blocks)"),
-        )
-        if empty.any()
-    ]
-    return "; ".join(reasons)
-
-
-def _listed(values: np.ndarray, unit: str) -> str:
-    shown = ", ".join(f"{value:g}" for value in values[:5])
-    return f"{shown}{', ...' if len(values) > 5 else ''} {unit}"

@@ -13,11 +13,13 @@ from cortexres.compare.inference.null_maps import null_maps, score_map
 from cortexres.compare.inference.resampled_maps import resampled_stimuli
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.nulls.exceedance import exceedance
 from cortexres.compare.nulls.stimuli import permute_stimuli
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
+
+# Rank correlations and slopes closer than this are the same but for rounding.
+SAME = 1e-9
 
 Alternative = Literal["two-sided", "increasing"]
 
@@ -45,6 +47,8 @@ def latency_depth(
       for nothing else: where there is a relation, it can reject because of it.
     - ``p_naive``: as if the blocks were independent (t distribution), to be compared with, not to be used.
 
+    Draws are compared by their rank correlation, and where that is the same by their slope: where blocks are much
+    alike, many draws have all their latencies in order, and only how far apart these are can tell them from the truth.
     Latencies are read after the onset (0 ms) over the blocks and times that are defined.
 
     Parameters
@@ -66,7 +70,8 @@ def latency_depth(
     -------
     xarray.Dataset
         ``latency_ms``, ``latency_ms_low``, ``latency_ms_high`` (block): 95 % percentile interval over bootstrapped
-        stimuli; ``rho``, ``p``, ``p_unrelated``, ``p_naive`` (): NaN, with the reason, where fewer than three blocks
+        stimuli; ``slope``, ``slope_low``, ``slope_high`` () in ms per block; ``rho``, ``p``, ``p_unrelated``,
+        ``p_naive`` (): NaN, with the reason, where fewer than three blocks
         have a latency; ``null_rho`` (null, draw), ``name`` (null).
 
     Raises
@@ -100,13 +105,16 @@ def latency_depth(
     permutations = sign * null_maps(metric, brain, network, permute_stimuli, draws=draws, rng=rng)
     latencies = latency.of(observed[None], time)[0]
     usable = np.isfinite(latencies)
-    rho = rank_correlations(latencies[None, usable])[0]
+    order = _order(latencies[None, usable])
+    rho, slope = order[:, 0]
     drawn = {
-        "one time course": rank_correlations(latency.of(_unordered(observed, samples), time)[:, usable]),
-        "unrelated": rank_correlations(latency.of(permutations, time)[:, usable]),
+        "one time course": _order(latency.of(_unordered(observed, samples), time)[:, usable]),
+        "unrelated": _order(latency.of(permutations, time)[:, usable]),
     }
-    p, p_unrelated = (_p(rho, values, alternative) for values in drawn.values())
-    low, high = _interval(latency.of(samples, time))
+    p, p_unrelated = (_p(order[:, 0], values, alternative) for values in drawn.values())
+    resampled = latency.of(samples, time)
+    low, high = _interval(resampled)
+    (slope_low,), (slope_high,) = _interval(_order(resampled[:, usable])[1][:, None])
     reason = _reason(int(usable.sum()), rho)
     told = {
         "rho": (rho, "rank correlation of latency and depth"),
@@ -120,6 +128,11 @@ def latency_depth(
         "latency_ms_low": (np.where(usable, low, np.nan), "lower end of the 95 % bootstrap interval over stimuli"),
         "latency_ms_high": (np.where(usable, high, np.nan), "upper end of the 95 % bootstrap interval over stimuli"),
     }
+    slopes = {
+        "slope": (slope, "slope of latency over depth"),
+        "slope_low": (slope_low, "lower end of the 95 % bootstrap interval over stimuli"),
+        "slope_high": (slope_high, "upper end of the 95 % bootstrap interval over stimuli"),
+    }
     variables = {
         name: xr.Variable(("block",), values, {"units": "ms", "long_name": text, "undefined": where})
         for name, (values, text) in times.items()
@@ -127,8 +140,12 @@ def latency_depth(
         name: xr.Variable((), value, {"units": "1", "long_name": text, "undefined": reason})
         for name, (value, text) in told.items()
     }
+    variables |= {
+        name: xr.Variable((), value, {"units": "ms/block", "long_name": text, "undefined": reason})
+        for name, (value, text) in slopes.items()
+    }
     attrs = {"units": "1", "long_name": "rank correlations under the nulls", "undefined": ""}
-    variables["null_rho"] = xr.Variable(("null", "draw"), np.stack(list(drawn.values())), attrs)
+    variables["null_rho"] = xr.Variable(("null", "draw"), np.stack([values[0] for values in drawn.values()]), attrs)
     coords = {str(k): c.variable for k, c in network.coords.items() if c.dims == ("block",)}
     facts = provenance(metric=metric.name, latency=latency.name, alternative=alternative, draws=draws, seed=seed)
     return xr.Dataset(
@@ -194,10 +211,28 @@ def _unordered(observed: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return maps
 
 
-def _p(rho: float, drawn: np.ndarray, alternative: Alternative) -> float:
-    if alternative == "increasing":
-        return float(exceedance(np.asarray(rho), drawn))
-    return float(exceedance(np.abs(np.asarray(rho)), np.abs(drawn)))
+def _order(latencies: np.ndarray) -> np.ndarray:
+    """Return rank correlation and slope (2, draw) of latencies (draw, block) over depth; see `rank_correlations`."""
+    blocks = latencies.shape[1]
+    if blocks < 3:
+        return np.full((2, len(latencies)), np.nan)
+    missing = np.isnan(latencies)
+    count = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
+    filled = np.where(missing, 0.0, latencies)
+    deviations = np.where(missing, 0.0, filled - filled.sum(axis=1, keepdims=True) / count)
+    depth = np.arange(blocks) - (blocks - 1) / 2
+    return np.stack([rank_correlations(latencies), deviations @ depth / (depth @ depth)])
+
+
+def _p(order: np.ndarray, drawn: np.ndarray, alternative: Alternative) -> float:
+    """Return the share of draws (2, draw) that are ordered as much: by rank correlation, then by slope."""
+    if np.isnan(order).any():
+        return np.nan
+    if alternative == "two-sided":
+        order, drawn = np.abs(order), np.abs(drawn)
+    same = np.abs(drawn[0] - order[0]) <= SAME
+    reached = ~same & (drawn[0] > order[0]) | same & (drawn[1] >= order[1] - SAME)
+    return float((1 + reached.sum()) / (1 + reached.size))
 
 
 def _naive(rho: float, blocks: int, alternative: Alternative) -> float:

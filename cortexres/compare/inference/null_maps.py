@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.inference.permuted_maps import permuted
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls.null import Null
 from cortexres.compare.nulls.stimuli import StimulusNull
 from cortexres.compare.pairing import float_values
@@ -18,10 +18,7 @@ from cortexres.errors import ArgumentError
 
 def prepared_brain(measure: Comparison, brain: xr.Dataset) -> Any:
     """Return what the measure makes of the brain alone, (time, ...): of its trials, or of their mean."""
-    trials = float_values(brain["response"])
-    if isinstance(measure, Similarity):
-        return measure.relations_of_trials(trials)
-    return measure.prepared(trials.mean(axis=1).swapaxes(0, 1))
+    return prepared_trials(measure, float_values(brain["response"]))
 
 
 def prepared_network(measure: Comparison, network: xr.Dataset) -> Any:
@@ -31,7 +28,12 @@ def prepared_network(measure: Comparison, network: xr.Dataset) -> Any:
 
 def score_map(measure: Comparison, brain: xr.Dataset, network: xr.Dataset) -> np.ndarray:
     """Return the scores (time, block)."""
-    return np.asarray(measure.scores(prepared_brain(measure, brain), prepared_network(measure, network)))
+    return scores_of(measure, float_values(brain["response"]), float_values(network["response"]))
+
+
+def scores_of(measure: Comparison, trials: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """Return the scores (time, block) of trials (stimulus, trial, time, unit) and states (stimulus, block, unit)."""
+    return np.asarray(measure.scores(prepared_trials(measure, trials), measure.prepared(states.swapaxes(0, 1))))
 
 
 def null_maps(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, bootstrapped_relations
-from cortexres.compare.inference.null_maps import prepared_brain, prepared_network, score_map
+from cortexres.compare.inference.null_maps import prepared_brain, prepared_network, scores_of
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.relations import Similarity
+from cortexres.compare.pairing import float_values
 
 
 def resampled_stimuli(
@@ -26,8 +28,9 @@ def resampled_stimuli(
         )
         if maps is not None:
             return np.asarray(maps)
+    trials, states = float_values(brain["response"]), float_values(network["response"])
     samples = (np.repeat(np.arange(counts.size), counts) for counts in weights)
-    return np.stack([score_map(measure, brain.isel(stimulus=s), network.isel(stimulus=s)) for s in samples])
+    return np.stack([scores_of(measure, trials[sample], states[sample]) for sample in samples])
 
 
 def resampled_units(
@@ -38,6 +41,6 @@ def resampled_units(
     What a population of other units would give; the network has all of its units and keeps them.
     """
     weights = bootstrap_weights(brain.sizes["unit"], draws=draws, rng=rng)
-    states = prepared_network(measure, network)
+    trials, states = float_values(brain["response"]), prepared_network(measure, network)
     samples = (np.repeat(np.arange(counts.size), counts) for counts in weights)
-    return np.stack([measure.scores(prepared_brain(measure, brain.isel(unit=s)), states) for s in samples])
+    return np.stack([measure.scores(prepared_trials(measure, trials[..., sample]), states) for sample in samples])

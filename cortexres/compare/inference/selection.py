@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.inference.null_maps import null_maps, score_map
+from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
 from cortexres.compare.inference.significance import map_coords
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.exceedance import exceedance, p_value
 from cortexres.compare.nulls.null import Null
 from cortexres.compare.nulls.stimuli import permute_stimuli
+from cortexres.compare.pairing import float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
@@ -146,11 +147,12 @@ def _nested(
     if n // 2 < metric.minimum_stimuli:
         empty = np.full(brain.sizes["time"] if axis == 1 else network.sizes["block"], np.nan)
         return empty, empty, f"everywhere: half of {n} stimuli are fewer than {metric.minimum_stimuli}"
+    trials, states = float_values(brain["response"]), float_values(network["response"])
     other, own = [], []
     for _ in range(splits):
         order = rng.permutation(n)
         halves = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
-        maps = [sign * score_map(metric, brain.isel(stimulus=half), network.isel(stimulus=half)) for half in halves]
+        maps = [sign * scores_of(metric, trials[half], states[half]) for half in halves]
         for first, second in ((0, 1), (1, 0)):
             best, place = _best(maps[first], axis)
             own.append(best)
