@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 from scipy.ndimage import gaussian_filter1d
 
+from cortexres import io
 from cortexres.compare.alignment.affine import Affine
 from cortexres.compare.alignment.align import align
 from cortexres.compare.alignment.baselines import Graded, Uniform
@@ -180,6 +181,13 @@ def test_every_method_gives_a_score_that_can_be_read_off_its_map(method: Method)
     assert facts["method"] == method.name
     again = align(data.sel(time=slice(0, 160)), net, method=method, permutations=20, bootstraps=20, rng=0)
     xr.testing.assert_identical(again.drop_attrs(deep=False), aligned.drop_attrs(deep=False))
+
+
+def test_an_alignment_can_be_saved_and_loaded(tmp_path) -> None:  # noqa: ANN001
+    data, net, _ = turned(sd=2.0)
+    for method in (MonotonePath(), Affine(), SoftPath()):
+        aligned = align(data.sel(time=slice(0, 160)), net, method=method, permutations=5, bootstraps=5, rng=0)
+        xr.testing.assert_identical(io.load(io.save(aligned, tmp_path / f"{method.name}.nc")), aligned)
 
 
 def test_where_the_best_bins_are_in_order_nothing_is_lost() -> None:

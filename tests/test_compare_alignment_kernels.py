@@ -292,8 +292,10 @@ def test_times_between_bins_are_interpolated() -> None:
     expected = [[[np.interp(at[d, c, k], time, cost[d, :, k]) for k in range(4)] for c in range(7)] for d in range(3)]
     np.testing.assert_allclose(at_times(cost, time, at), expected, atol=1e-12)
     cost[0, 3, 0] = np.inf
-    values = at_times(cost, time, np.full((3, 4), time[2]))
-    assert np.isfinite(values).all()
+    cost[1, -2, 0] = np.inf
+    for bin_ in (2, -1):  # the other one of the two bins around has no weight
+        np.testing.assert_array_equal(at_times(cost, time, np.full((3, 4), time[bin_])), cost[:, bin_])
+    assert at_times(cost, time, np.full((3, 4), (time[2] + time[3]) / 2))[0, 0] == np.inf
     assert at_times(cost[:, :1], time[:1], np.full((3, 4), 9.0)).tolist() == cost[:, 0].tolist()
 
 
@@ -312,14 +314,15 @@ def test_the_straight_map_of_least_cost_is_found(ends: tuple[float, float], bin_
 def test_the_straight_map_beats_all_straight_maps_through_bins() -> None:
     rng = np.random.default_rng(9)
     where = axes(15, 5)
-    cost = rng.random((6, 15, 5))
+    cost = rng.random((260, 15, 5))  # more draws than are fitted at a time
     found = Affine().maps(cost, where).costs.mean(axis=1)
     ends = np.array(list(itertools.product(where.time, where.time)))
     place = np.linspace(0, 1, 5)
     lines = ends[:, :1] * (1 - place) + ends[:, 1:] * place
-    lowest = at_times(cost, where.time, np.broadcast_to(lines, (6, *lines.shape))).mean(axis=2).min(axis=1)
+    lowest = at_times(cost, where.time, np.broadcast_to(lines, (260, *lines.shape))).mean(axis=2).min(axis=1)
     # Refined on cubics between the bins, and read off linearly: it may lose a little of what the bins gave.
-    assert (found <= lowest + 0.05).all()
+    assert (found <= lowest + 0.2).all()
+    assert abs(np.mean(found - lowest)) < 0.02
     assert (found >= cost.min(axis=1).mean(axis=1)).all()
 
 

@@ -52,7 +52,8 @@ def align(
 
     - ``similarity`` or ``distance`` (time, block), as ``attrs["orientation"]`` says: the measure of all pairs.
     - ``t_ms`` (block): the map; ``t_ms_low``, ``t_ms_high``: 95 % percentile interval, the map fitted anew to each
-      bootstrap sample of the stimuli; ``null_t_ms_low``, ``null_t_ms_high``: 95 % of the times under the null.
+      bootstrap sample of the stimuli (on the wide side, as a sample has 63 % of them); ``null_t_ms_low``,
+      ``null_t_ms_high``: 95 % of the times under the null.
     - ``on_map`` (block): the measure of each block at its time; ``score`` (): its mean over blocks, with
       ``score_low``, ``score_high`` by the bootstrap. ``score_null_mean``, ``score_null_95`` (5th percentile for a
       distance) and ``score_p``: the map is fitted anew under each draw of the null, so that its freedom counts, and

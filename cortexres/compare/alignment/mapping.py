@@ -87,7 +87,7 @@ def at_times(cost: np.ndarray, time: np.ndarray, at: np.ndarray) -> np.ndarray:
     low, share = between(time, at)
     first, second = (_picked(cost, k) for k in (low, np.minimum(low + 1, time.size - 1)))
     # An infinite neighbour of weight 0 must not count: 0 times infinity is not a number.
-    values: np.ndarray = np.where(share > 0, (1 - share) * first + share * np.where(share > 0, second, 0.0), first)
+    values = (1 - share) * np.where(share < 1, first, 0.0) + share * np.where(share > 0, second, 0.0)
     return np.where(np.isnan(at), np.nan, values)
 
 

@@ -23,7 +23,8 @@ class SoftPath:
     Parameters
     ----------
     gamma : float
-        In units of the measure, summed over blocks: maps that cost this much more weigh less by a factor e.
+        In units of the measure, summed over blocks: maps that cost this much more weigh less by a factor e. The larger
+        it is, the more all times are drawn to the middle of the recording.
     band, open_start, open_end, every_bin
         As in `MonotonePath`; with `every_bin` the expected path of soft dynamic time warping.
 
@@ -32,7 +33,7 @@ class SoftPath:
     Cuturi, M., Blondel, M. (2017). Soft-DTW: a differentiable loss function for time-series. ICML. arXiv:1703.01541
     """
 
-    gamma: float = 0.05
+    gamma: float = 0.01
     band: float | None = None
     open_start: bool = True
     open_end: bool = True
