@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -186,11 +188,20 @@ def test_scores_stand_beside_every_null() -> None:
     assert float(leak["difference"]) == pytest.approx(float(scores["score"] - leak["null_mean"]))
     assert "leak_only has one value" in scores["p"].attrs["undefined"]
     assert scores.attrs["n_stimuli"] == 12
-    assert scores.attrs["warnings"] == []
+    assert scores.attrs["warnings"] == ""
     assert by_name["claim"].sel(name="random_weights") == "the score needs what the network has beyond random_weights"
     xr.testing.assert_identical(
         scores.drop_attrs(), null_scores(data, net, mean_cka, [*RANDOM, *SINGLE, other], draws=30, rng=0).drop_attrs()
     )
+
+
+def test_scores_beside_nulls_can_be_written_and_read(tmp_path: Path) -> None:
+    data, net = pair()
+    scores = null_scores(data, net, SimilarityMap(rsa), [permute_stimuli, LeakOnly()], draws=5, rng=0)
+    assert scores["null_scores"].dims == ("null", "draw", "time", "block")
+    scores.to_netcdf(tmp_path / "scores.nc")
+    with xr.open_dataset(tmp_path / "scores.nc") as read:
+        xr.testing.assert_identical(read.load(), scores)
 
 
 def test_a_null_that_changes_nothing_is_named() -> None:
@@ -200,7 +211,7 @@ def test_a_null_that_changes_nothing_is_named() -> None:
         return float(SimilarityMap(rsa)(d, n).max())
 
     scores = null_scores(data, net, best, [ShuffledBlocks(), CircularShift(), ModelNull("itself", net)], draws=5, rng=0)
-    unchanged = [text.split(" leaves")[0] for text in scores.attrs["warnings"]]
+    unchanged = [text.split(" leaves")[0] for text in scores.attrs["warnings"].split("; ")]
     assert unchanged == ["shuffled_blocks", "circular_shift", "itself"]
     np.testing.assert_array_equal(scores["p"], [1.0, 1.0, np.nan])
     assert float(scores["difference"][2]) == float(scores["difference_low"][2]) == 0.0

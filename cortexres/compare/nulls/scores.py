@@ -63,7 +63,7 @@ class _Found:
 
     values: xr.Dataset
     undefined: dict[str, str]
-    warnings: list[str]
+    warning: str
 
 
 def null_scores(
@@ -130,7 +130,7 @@ def null_scores(
         "n_trials": brain.sizes["trial"],
         "draws": draws,
         "model": str(network.attrs.get("model", "")),
-        "warnings": [text for each in found for text in each.warnings],
+        "warnings": "; ".join(each.warning for each in found if each.warning),
         "cortexres_provenance": provenance(nulls=names, draws=draws, seed=seed),
     }
     scores = joined.assign(score=job.observed.variable).assign_coords(coords).assign_attrs(attrs)
@@ -184,7 +184,7 @@ def _against(job: _Job, null: Null, draws: int, rng: np.random.Generator) -> _Fo
         "null_scores": f"{null.name}: nowhere defined in {undefined} of {count} draws" if undefined else "",
     }
     same = bool(np.all((np.abs(drawn - observed) <= SAME) | np.isnan(observed)))
-    return _Found(dataset, reasons, [f"{null.name} leaves the score as it is, so it can show nothing"] if same else [])
+    return _Found(dataset, reasons, f"{null.name} leaves the score as it is, so it can show nothing" if same else "")
 
 
 def defined_mean(drawn: np.ndarray) -> np.ndarray:

@@ -138,8 +138,7 @@ def _untested(scores: xr.Dataset, tested: Sequence[Finding]) -> str:
 
 def _warnings(scores: xr.Dataset) -> list[str]:
     """Return what a Dataset itself warns of, and its ceilings that are not above zero."""
-    own = scores.attrs.get("warnings", ())
-    texts = [own] if isinstance(own, str) else [str(text) for text in own]
+    texts = [str(scores.attrs.get("warnings", ""))]
     for name, values in scores.data_vars.items():
         if not str(name).endswith("ceiling"):
             continue
