@@ -7,7 +7,10 @@ import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+
+from cortexres.errors import ArgumentError
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/: told apart with any colour vision
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -37,6 +40,25 @@ def readable(metric: str) -> str:
     """Return the name of a score as people write it: ``linear_cka`` is linear CKA."""
     words = metric.replace("_", " ")
     return words.replace("r2", "R²").replace("cka", "CKA").replace("rsa", "RSA")
+
+
+def colour_bar(axes: Axes, image: ScalarMappable, *, label: str, extend: str = "neither") -> None:
+    """Draw the colours' values beside the axes."""
+    figure_of(axes).colorbar(image, ax=axes, label=label, aspect=30, extend=extend)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that the axes belong to.
+
+    Raises
+    ------
+    ArgumentError
+        If they belong to none.
+    """
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ArgumentError("got axes that belong to no figure, expected those of one: figure.subplots()")
+    return figure
 
 
 def tidy(axes: Axes) -> None:
