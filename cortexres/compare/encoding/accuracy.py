@@ -5,18 +5,32 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.encoding.classifiers import Classifier, decided
+from cortexres.compare.encoding.classifiers import Classifier, Learned, decided
 from cortexres.compare.encoding.examples import Examples
 from cortexres.compare.nulls import exceedance
 
 
-def accuracy(learned_from: Examples, tested_on: Examples, classifier: Classifier) -> np.ndarray:
-    """Return the right decisions (k, l, m) of classifiers at k times or blocks on m examples at l times or blocks."""
+def right_decisions(
+    learned_from: Examples, tested_on: Examples, classifier: Classifier, shared_map: np.ndarray | None = None
+) -> np.ndarray:
+    """Return where classifiers of k times or blocks are right on m examples at l times or blocks, (k, l, m).
+
+    Parameters
+    ----------
+    learned_from, tested_on : Examples
+        With the same classes.
+    classifier : Classifier
+        How it learns.
+    shared_map : numpy.ndarray, optional
+        (unit tested on, unit learned from), where those differ.
+    """
     of = learned_from.classes if classifier.groups == "class" else learned_from.stimuli
-    names, groups = np.unique(of, return_inverse=True)
-    meant = names if classifier.groups == "class" else learned_from.classes[np.unique(of, return_index=True)[1]]
+    names, first, groups = np.unique(of, return_index=True, return_inverse=True)
     learned = classifier.learn(learned_from.activity, groups, names.size)
-    right: np.ndarray = meant[decided(learned, tested_on.activity)] == tested_on.classes
+    if shared_map is not None:  # taken into the weights, as wide layers times many trials would not fit in memory
+        learned = Learned(learned.weights @ shared_map.T, learned.bias)
+    decisions = decided(learned, tested_on.activity)
+    right: np.ndarray = learned_from.classes[first][decisions] == tested_on.classes
     return right
 
 
@@ -27,7 +41,7 @@ def left_out_accuracy(examples: Examples, fold: np.ndarray, classifier: Classifi
     weights = balanced(examples.classes)
     for part in np.unique(fold):
         test = fold == part
-        right = accuracy(chosen(examples, ~test), chosen(examples, test), classifier)
+        right = right_decisions(chosen(examples, ~test), chosen(examples, test), classifier)
         result += right @ weights[test]
     return result
 
@@ -42,6 +56,11 @@ def balanced(classes: np.ndarray) -> np.ndarray:
 def chosen(examples: Examples, mask: np.ndarray) -> Examples:
     """Return the examples under a mask (n,)."""
     return Examples(examples.activity[:, mask], examples.classes[mask], examples.stimuli[mask])
+
+
+def at_times(examples: Examples, part: slice) -> Examples:
+    """Return the examples at some times or blocks only."""
+    return Examples(examples.activity[part], examples.classes, examples.stimuli)
 
 
 def accuracy_variables(
