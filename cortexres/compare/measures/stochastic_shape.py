@@ -13,17 +13,17 @@ from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, same_stimuli
 
-STEPS = 500
-TOLERANCE = 1e-9
+STEPS = 300
+TOLERANCE = 1e-6
 
 
 class Clouds(NamedTuple):
-    """Means and roots of the covariances of trials, one per stimulus."""
+    """Means and covariances of trials, one per stimulus, the covariances as products of their roots."""
 
     means: Any
     """(n, p)"""
     roots: Any
-    """(n, p, p), symmetric, whose squares are the covariances."""
+    """(n, m, p): the covariances are S' S, whatever the number m of rows; m trials need no more than m."""
 
 
 def stochastic_shape(
@@ -43,7 +43,8 @@ def stochastic_shape(
 
     Two samples of the same activity are not at distance 0. ``stochastic_shape_floor`` is the distance of two halves
     of the trials of `brain`, averaged over splits: it has half the trials, so it lies above what the same activity
-    would score with all of them.
+    would score with all of them. Each step of a descent decomposes a matrix of units x units: with hundreds of units
+    and many bins, select fewer of either.
 
     Parameters
     ----------
@@ -83,6 +84,7 @@ def stochastic_shape(
     check_brain(other)
     same_stimuli(brain, other)
     _check_trials(brain, other)
+    _check_options(alpha, starts)
     if splits < 1:
         raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
     seed = rng if isinstance(rng, int) else None
@@ -127,10 +129,10 @@ def gaussian_shape_distance(
 ) -> float:
     """Return the distance of two sets of Gaussians after the one rotation that makes it least.
 
-    The rotation Q and one rotation per stimulus are found in turn, each the best given the other, which never
+    The rotation Q and one rotation R per stimulus are found in turn, each the best given the other, which never
     raises ``alpha |m - m' Q|^2 + (2 - alpha) |S - R S' Q|^2`` summed over stimuli, S the roots of the covariances.
-    Its least value over the R is Bures' squared distance of the covariances. There are local minima: what is found
-    is an upper bound, and more starts may lower it by some per mille.
+    Its least value over the R is Bures' squared distance of the covariances. There are local minima,
+    and descents end early: what is found is an upper bound, and more starts may lower it by some per mille.
 
     Parameters
     ----------
@@ -144,8 +146,7 @@ def gaussian_shape_distance(
     ArgumentError
         If shapes do not match or an option is out of range.
     """
-    if not 0 <= alpha <= 2 or starts < 1:
-        raise ArgumentError(f"got alpha={alpha} and starts={starts}, expected alpha in 0..2 and at least 1 start")
+    _check_options(alpha, starts)
     shapes = [tuple(array.shape) for side in (a, b) for array in side]
     n, p = shapes[0] if len(shapes[0]) == 2 else (0, 0)
     if shapes != [(n, p), (n, p, p)] * 2:
@@ -153,16 +154,26 @@ def gaussian_shape_distance(
             f"got shapes {shapes[:2]} and {shapes[2:]}, expected means (n, p) and covariances (n, p, p), the same on"
             " both sides; add silent units to the smaller side"
         )
-    left, right = (Clouds(alpha**0.5 * means, (2 - alpha) ** 0.5 * _roots(spread)) for means, spread in (a, b))
-    xp = array_namespace(left.means)
+    return _least(Clouds(a[0], _roots(a[1])), Clouds(b[0], _roots(b[1])), alpha, starts, rng)
+
+
+def _least(a: Clouds, b: Clouds, alpha: float, starts: int, rng: int | np.random.Generator | None) -> float:
+    """Return the distance of clouds of as many units and rows: the best of the descents from `starts` rotations."""
+    left, right = (Clouds(alpha**0.5 * side.means, (2 - alpha) ** 0.5 * side.roots) for side in (a, b))
+    xp, where = array_namespace(left.means), device(left.means)
+    n, p = left.means.shape
     generator = np.random.default_rng(rng)
-    first = _rotation(right.means, left.means) if alpha > 0 else xp.eye(p, dtype=left.means.dtype)
-    best = _descend(left, right, xp.asarray(first, device=device(left.means)))
+    identity = xp.eye(p, dtype=left.means.dtype, device=where)
+    best = _descend(left, right, _rotation(right.means, left.means) if alpha > 0 else identity)
     for _ in range(starts - 1):
         turn = np.linalg.qr(generator.standard_normal((p, p)))[0]
-        start = xp.asarray(turn, dtype=left.means.dtype, device=device(left.means))
-        best = min(best, _descend(left, right, start))
+        best = min(best, _descend(left, right, xp.asarray(turn, dtype=left.means.dtype, device=where)))
     return float((best / n) ** 0.5)
+
+
+def _check_options(alpha: float, starts: int) -> None:
+    if not 0 <= alpha <= 2 or starts < 1:
+        raise ArgumentError(f"got alpha={alpha} and starts={starts}, expected alpha in 0..2 and at least 1 start")
 
 
 def _check_trials(brain: xr.Dataset, other: xr.Dataset) -> None:
@@ -185,35 +196,32 @@ def _halved(trials: np.ndarray, splits: int, rng: np.random.Generator) -> list[t
 
 def _over_time(a: np.ndarray, b: np.ndarray, alpha: float, starts: int, rng: np.random.Generator) -> np.ndarray:
     """Return distances (time,) of trials (stimulus, trial, time, unit)."""
-    pairs = [(_clouds(a[:, :, t]), _clouds(b[:, :, t])) for t in range(a.shape[2])]
-    return np.array(
-        [gaussian_shape_distance(*_same_size(x, y), alpha=alpha, starts=starts, rng=rng) for x, y in pairs]
-    )
+    pairs = [_same_size(_clouds(a[:, :, t]), _clouds(b[:, :, t])) for t in range(a.shape[2])]
+    return np.array([_least(*pair, alpha, starts, rng) for pair in pairs])
 
 
-def _clouds(trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return centred means (n, r) and covariances (n, r, r) of trials (n, trial, p), in the r directions they span."""
+def _clouds(trials: np.ndarray) -> Clouds:
+    """Return the clouds of trials (n, trial, p), means centred over stimuli, in the directions that they span."""
     n, count, p = trials.shape
     flat = (trials - trials.mean(axis=(0, 1))).reshape(n * count, p)
     if p > n * count:
         flat = np.linalg.qr(flat.T)[1].T
     points = flat.reshape(n, count, -1)
     means = points.mean(axis=1)
-    off = points - means[:, None]
-    return means, np.swapaxes(off, 1, 2) @ off / (count - 1)
+    off = (points - means[:, None]) / (count - 1) ** 0.5
+    return Clouds(means, np.linalg.qr(off)[1] if count > off.shape[2] else off)
 
 
-def _same_size(
-    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return both with silent units added to the side that has fewer."""
-    units = max(a[0].shape[1], b[0].shape[1])
+def _same_size(a: Clouds, b: Clouds) -> tuple[Clouds, Clouds]:
+    """Return both with silent units, and empty rows of roots, added to the side that has fewer."""
+    units = max(a.means.shape[1], b.means.shape[1])
+    rows = max(a.roots.shape[1], b.roots.shape[1])
     first, second = (
-        (
-            np.pad(means, ((0, 0), (0, units - means.shape[1]))),
-            np.pad(spread, ((0, 0), *[(0, units - means.shape[1])] * 2)),
+        Clouds(
+            np.pad(side.means, ((0, 0), (0, units - side.means.shape[1]))),
+            np.pad(side.roots, ((0, 0), (0, rows - side.roots.shape[1]), (0, units - side.means.shape[1]))),
         )
-        for means, spread in (a, b)
+        for side in (a, b)
     )
     return first, second
 
