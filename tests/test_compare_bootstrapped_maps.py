@@ -14,7 +14,7 @@ from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, boo
 from cortexres.compare.inference.weighted_pairs import centring_of
 from cortexres.compare.measures.measure import Measure
 from cortexres.compare.measures.relations import Similarity, centre_stimuli, off_diagonal
-from cortexres.compare.measures.rsa import one_minus_correlation, squared_euclidean
+from cortexres.compare.measures.rsa import one_minus_correlation, rsa_whitened, squared_euclidean
 from cortexres.errors import ArgumentError
 
 
@@ -74,7 +74,7 @@ def test_every_stimulus_once_is_the_measure(measure) -> None:  # noqa: ANN001
     np.testing.assert_allclose(maps[0], measure.scores(measure.prepared(x), measure.prepared(y)), atol=1e-12)
 
 
-@pytest.mark.parametrize("measure", [linear_cka_biased, PATTERNS], ids=lambda m: m.name)
+@pytest.mark.parametrize("measure", [linear_cka_biased, rsa_whitened, PATTERNS], ids=lambda m: m.name)
 def test_what_has_no_pairs_takes_the_repeated_stimuli(measure) -> None:  # noqa: ANN001
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((3, 11, 4)), rng.standard_normal((2, 11, 5))
@@ -151,16 +151,16 @@ def test_the_interval_covers_the_value_over_all_stimuli() -> None:
 
 
 def test_a_thousand_bootstrapped_maps_take_less_than_a_second() -> None:
-    """92 stimuli, 100 times, 10 blocks; the best of three, as other work may share the processor."""
+    """92 stimuli, 100 times, 10 blocks; processor time, the best of three, as other work may share it."""
     rng = np.random.default_rng(8)
     x, y = rng.standard_normal((100, 92, 20)), rng.standard_normal((10, 92, 20))
     weights = bootstrap_weights(92, draws=1000, rng=rng)
     for measure in (rsa, linear_cka):
         taken = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             bootstrapped(measure, x, y, weights)
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
             if taken[-1] < 1:
                 break
         assert min(taken) < 1, measure.name

@@ -61,15 +61,15 @@ def test_constant_activity_is_undefined_in_every_draw_and_spoils_nothing_else() 
 
 
 def test_a_thousand_permuted_maps_take_less_than_a_second() -> None:
-    """92 stimuli, 100 times, 10 blocks; the best of three, as other work may share the processor."""
+    """92 stimuli, 100 times, 10 blocks; processor time, the best of three, as other work may share it."""
     rng = np.random.default_rng(3)
     a, b = (linear_cka.prepared(rng.standard_normal((k, 92, 20))) for k in (100, 10))
     orders = permute_stimuli.orders(92, draws=1000, rng=rng)
     taken = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         permuted(linear_cka, a, b, orders)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
         if taken[-1] < 1:
             break
     assert min(taken) < 1

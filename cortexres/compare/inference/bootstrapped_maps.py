@@ -9,13 +9,13 @@ from array_api_compat import array_namespace, device
 
 from cortexres.compare.inference.weighted_pairs import WeightedPairs, centring_of
 from cortexres.compare.inference.weighted_ranks import rank_correlations
+from cortexres.compare.measures.cka import linear_cka_biased
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.relations import Similarity
-from cortexres.compare.measures.rsa import rsa_spearman
 from cortexres.errors import ArgumentError
 
-# Similarities whose relations are ranks of pairs, which have to be ranked anew in every sample.
-RANKED: tuple[Similarity, ...] = (rsa_spearman,)
+# Similarities of centred Gram matrices, in which a stimulus that is drawn twice is there twice, by weights too.
+GRAMS: tuple[Similarity, ...] = (linear_cka_biased,)
 
 
 def bootstrap_weights(n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,7 +60,7 @@ def bootstrapped(measure: Comparison, brain: Any, network: Any, weights: np.ndar
     """
     weights = np.asarray(weights)
     _check(weights, brain, network)
-    if isinstance(measure, Similarity) and measure.sample != "stimuli":
+    if isinstance(measure, Similarity):
         pairs = bootstrapped_relations(measure, measure.prepared(brain), measure.prepared(network), weights)
         if pairs is not None:
             return pairs
@@ -75,11 +75,14 @@ def bootstrapped(measure: Comparison, brain: Any, network: Any, weights: np.ndar
 
 
 def bootstrapped_relations(measure: Similarity, a: Any, b: Any, weights: np.ndarray) -> Any | None:
-    """Return `bootstrapped` from relations (k, n * n); None where they cannot be weighted (see `centring_of`)."""
+    """Return `bootstrapped` from relations (k, n * n); None where they cannot be weighted.
+
+    Those of a measure whose ``sample`` is "stimuli" cannot, nor those from which something unknown was taken.
+    """
     n = weights.shape[1]
-    if measure.sample == "stimuli":
+    if measure.sample == "stimuli" and measure not in GRAMS:
         return None
-    if measure.sample == "ranks" or measure in RANKED:
+    if measure.sample == "ranks":
         return rank_correlations(a, b, weights)
     centring = centring_of(a, b, n)
     return None if centring is None else WeightedPairs(n, centring).scores(a, b, weights)
