@@ -274,7 +274,7 @@ def test_frames_are_the_times_asked_for(ax: Axes) -> None:
     np.testing.assert_allclose(canvas[:, :n], movie()["dissimilarity"].sel(time=2.5))
     np.testing.assert_allclose(canvas[:, -n:], movie()["dissimilarity"].sel(time=52.5))
     assert [text.get_text() for text in ax.texts] == ["2.5 ms", "52.5 ms"]
-    assert ax.get_title(loc="left") == "squared euclidean of 16 stimuli"
+    assert ax.get_title(loc="left") == "16 stimuli: squared Euclidean distance of the mean responses, per unit"
 
 
 def test_profiles_have_a_scale_each(ax: Axes) -> None:

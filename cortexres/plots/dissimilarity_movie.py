@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import axis_label, need_variables
-from cortexres.plots.style import figure_of, readable, tidy
+from cortexres.plots.style import figure_of, tidy
 
 FRAMES = 8
 UNDEFINED = "#DDDDDD"
@@ -56,10 +56,10 @@ def dissimilarity_movie(
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    name = readable(str(movie.attrs.get("measure", "dissimilarity")))
-    ax.set_title(f"{name} of {movie.sizes['stimulus']} stimuli", loc="left", pad=22)
+    name = str(values.attrs.get("long_name", "dissimilarity")).split(":")[0]
+    ax.set_title(f"{movie.sizes['stimulus']} stimuli: {name}", loc="left", pad=22)
     bar = ax.inset_axes((1.015, 0.0, 0.02, 1.0))  # as high as the frames, whose height their shape decides
-    figure_of(ax).colorbar(image, cax=bar, label=axis_label(values, name))
+    figure_of(ax).colorbar(image, cax=bar, label=axis_label(values, "dissimilarity"))
     tidy(ax)
     return ax
 

@@ -15,7 +15,7 @@ from cortexres.plots.style import BLACK, GREY, VERMILION, colour_bar, readable, 
 LOWEST = -0.5
 UNDEFINED = "#DDDDDD"
 LEVEL = 0.05
-NULL_EDGE, INTERVAL = "#FFFFFF", VERMILION
+NULL_EDGE = "#FFFFFF"
 MAP = ("time", "block")
 
 
@@ -118,20 +118,21 @@ def draw_path(ax: Axes, alignment: xr.Dataset) -> None:
     block = alignment["block"].to_numpy()
     if "null_t_ms_low" in alignment:
         low, high = alignment["null_t_ms_low"], alignment["null_t_ms_high"]
-        for edge in (low, high):  # no filling, which would change the colours of the map beneath
+        for edge in (low, high):  # lines and no filling, which would change the colours of the map
             for colour, width in ((BLACK, 3.0), (NULL_EDGE, 1.6)):
                 ax.plot(edge, block, color=colour, lw=width, ls=(0, (1.5, 1.5)), clip_on=False)
     if "t_ms_low" in alignment:
-        ax.fill_betweenx(block, alignment["t_ms_low"], alignment["t_ms_high"], facecolor=INTERVAL, alpha=0.45, lw=0)
-    for colour, width in ((BLACK, 3.6), (VERMILION, 2.0)):
-        ax.plot(alignment["t_ms"], block, color=colour, lw=width, marker="o", ms=width)
+        for colour, width in ((BLACK, 2.6), (VERMILION, 1.4)):
+            ax.hlines(block, alignment["t_ms_low"], alignment["t_ms_high"], color=colour, lw=width)
+    for colour, width in ((BLACK, 3.8), (VERMILION, 2.2)):
+        ax.plot(alignment["t_ms"], block, color=colour, lw=width, marker="o", ms=width + 2, mew=0, clip_on=False)
 
 
 def keys(scores: xr.Dataset, name: str, alignment: xr.Dataset | None) -> list[Line2D | Patch]:
     """Return what the lines and areas of a map mean, for a legend."""
     found: list[Line2D | Patch] = []
     p = beside(scores, name, "p")
-    if p is not None:
+    if p is not None and _has_edge(p):
         corrected = "corrected" in str(p.attrs.get("long_name", "corrected"))
         label = "p < .05, corrected over the map" if corrected else "p < .05, not corrected"
         found.append(Line2D([], [], color="white", lw=2, label=label))
@@ -140,7 +141,7 @@ def keys(scores: xr.Dataset, name: str, alignment: xr.Dataset | None) -> list[Li
     if alignment is not None:
         found.append(Line2D([], [], color=VERMILION, lw=2, marker="o", ms=4, label="time of the block"))
         if "t_ms_low" in alignment:
-            found.append(Patch(facecolor=INTERVAL, alpha=0.6, label="its 95 % interval"))
+            found.append(Line2D([], [], color=VERMILION, lw=1.4, label="its 95 % interval"))
         if "null_t_ms_low" in alignment:
             found.append(Line2D([], [], color=NULL_EDGE, lw=2, ls=(0, (1.5, 1.5)), label="95 % under the null"))
     if bool(np.isnan(scores[name]).any()):
