@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 LEVEL = 0.95
 
@@ -37,5 +37,5 @@ def interval(estimate: np.ndarray, left_out: np.ndarray) -> tuple[np.ndarray, np
     """
     groups = left_out.shape[0]
     spread = np.sqrt((groups - 1) * left_out.var(axis=0))
-    half = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * spread
+    half = stdtrit(groups - 1, (1 + LEVEL) / 2) * spread
     return estimate - half, estimate + half

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceiling import halves
+from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls import exceedance, permute_stimuli
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceiling import halves
+from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.nulls import exceedance, permute_stimuli
 from cortexres.compare.pairing import float_values, paired
 from cortexres.errors import ArgumentError
