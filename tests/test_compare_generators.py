@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compare_synthetic import network
 from linear_systems import RELAXING, ROTATING, full_spectrum, operator, recorded, unrolled
 
 from cortexres.compare.dynamics.generator_distance import generator_distance, matched
+from cortexres.compare.dynamics.generator_floor import generator_floor
 from cortexres.compare.dynamics.generators import generators, operator_of_a_step
 from cortexres.errors import ArgumentError
 
@@ -67,6 +69,51 @@ def test_noise_that_is_independent_between_trials_cancels() -> None:
     error = np.std(real, ddof=1) / np.sqrt(30)
     assert abs(np.mean(real) - truth.real.mean()) < 4 * error
     assert np.mean(plain) < truth.real.mean() - 10 * error
+
+
+def test_floor_is_what_trial_noise_alone_sets_apart() -> None:
+    data = recorded(SYSTEM, dt=1.0, bins=40, trials=8, sd=2.0)
+    floor = generator_floor(data, rank=4, splits=6, rng=0)
+    spectrum = generators(data, rank=4)
+    same = generator_distance(spectrum, generators(recorded(SYSTEM, dt=0.5, bins=80, trials=8, sd=2.0, seed=4), rank=4))
+    other = generator_distance(spectrum, generators(unrolled(OTHER, h=0.5, blocks=80), rank=4))
+    clean = generator_floor(recorded(SYSTEM, dt=1.0, bins=40, trials=4), rank=4, splits=2, rng=0)
+    assert float(clean["generator_distance_floor"]) < 1e-8
+    for name in ("generator_distance", "generator_distance_relative"):
+        assert 0 < float(floor[f"{name}_floor"]) <= float(floor[f"{name}_95"]) < float(other[name])
+        assert float(same[name]) < float(other[name]) / 3
+    assert float(generator_floor(data, rank=4, splits=6, rng=0)["generator_distance_95"]) == float(
+        floor["generator_distance_95"]
+    )
+    with pytest.raises(ArgumentError, match="got 3 trials and splits=20, expected 4 trials or more"):
+        generator_floor(data.isel(trial=slice(3)), rank=4)
+
+
+def test_a_nonlinear_circuit_is_nearer_to_its_network_than_to_another() -> None:
+    """No linear generator holds exactly, and what the fit takes of the curvature depends on the states it sees."""
+    rng = np.random.default_rng(11)
+    tau, size = 10.0, 6
+    ours = 0.9 * rng.standard_normal((size, size)) / np.sqrt(size) - 0.5 * np.eye(size)
+    theirs = 0.9 * rng.standard_normal((size, size)) / np.sqrt(size) + 0.4 * np.eye(size)
+    drive = rng.standard_normal((12, size))
+
+    def run(weights: np.ndarray, step: float, duration: float = 40.0) -> np.ndarray:
+        states = [np.zeros((12, size))]
+        for _ in range(round(duration / step)):
+            states.append(states[-1] + step / tau * (np.tanh(states[-1] @ weights.T + drive) - states[-1]))
+        return np.stack(states, axis=1)
+
+    fine = run(ours, 0.02)
+    circuit = network(fine[:, ::100], dt_ms=2.0).isel(block=slice(1, None))
+    circuit = recorded(SYSTEM, dt=2.0, bins=20, units=size, stimuli=12).assign(
+        response=(("stimulus", "trial", "time", "unit"), 100 + circuit["response"].values[:, None], {"units": "Hz"})
+    )
+    spectrum = generators(circuit, rank=4)
+    near = generator_distance(spectrum, generators(network(run(ours, 1.0), dt_ms=1.0), rank=4))
+    far = generator_distance(spectrum, generators(network(run(theirs, 1.0), dt_ms=1.0), rank=4))
+    assert float(near["generator_distance_relative"]) < 0.1
+    assert float(far["generator_distance_relative"]) > 3 * float(near["generator_distance_relative"])
+    assert float(spectrum["fit"]) > 0.99
 
 
 def test_products_between_trials_are_the_mean_over_pairs() -> None:

@@ -60,7 +60,8 @@ def participation_ratio(
     xarray.Dataset
         Over time or block: ``participation_ratio`` (of the trial mean, uncorrected) and
         ``participation_ratio_corrected``, NaN where a term is not above 0, as where stimuli make no difference.
-        With one trial of a brain its noise is in both; ``attrs["bias"]`` says so.
+        Where they make little beyond noise, before onset for one, it is a ratio of noise and scatters widely. With
+        one trial of a brain its noise is in both; ``attrs["bias"]`` says so.
 
     Raises
     ------
