@@ -44,7 +44,8 @@ def generators(
     data : xarray.Dataset
         Brain Dataset (bins at equal steps) or network Dataset (blocks of one stage).
     rank : int
-        Number of principal components, and of eigenvalues. Compare both sides at the same rank.
+        Number of principal components, and of eigenvalues. Compare both sides at the same rank. Below the number of
+        dimensions that move, the eigenvalues depend on what the units happen to mix into the first components.
     step_ms : float, optional
         Time of a block, for a network without ``t_ms``.
     delays : int
