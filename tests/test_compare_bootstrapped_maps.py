@@ -15,6 +15,7 @@ from cortexres.compare.inference.weighted_pairs import centring_of
 from cortexres.compare.measures.measure import Measure
 from cortexres.compare.measures.relations import Similarity, centre_stimuli, off_diagonal
 from cortexres.compare.measures.rsa import one_minus_correlation, rsa_whitened, squared_euclidean
+from cortexres.compare.measures.sampled_units_cka import linear_cka_sampled
 from cortexres.errors import ArgumentError
 
 
@@ -129,7 +130,8 @@ def test_constant_activity_and_samples_of_one_stimulus_are_undefined(measure) ->
     maps = bootstrapped(measure, x, y, weights)
     assert np.isnan(maps[:, 1]).all()
     assert np.isnan(maps[-1]).all()
-    assert np.isfinite(maps[:4, [0, 2]]).all()
+    if measure is not linear_cka_sampled:  # which has no value where units have nothing in common, as some samples here
+        assert np.isfinite(maps[:4, [0, 2]]).all()
 
 
 def test_the_interval_covers_the_value_over_all_stimuli() -> None:

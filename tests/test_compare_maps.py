@@ -14,6 +14,7 @@ from cortexres.compare import METRICS, compare, linear_cka, permute_stimuli, rsa
 from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.measure import Measure
+from cortexres.compare.measures.rsa import rsa_crossnobis
 from cortexres.compare.nulls import exceedance
 from cortexres.compare.nulls.models import ModelNull
 from cortexres.errors import ArgumentError, SchemaError
@@ -56,11 +57,16 @@ def test_map_cells_are_the_metric_on_two_arrays() -> None:
     rng = np.random.default_rng(1)
     states = rotating(12, rng)
     data, net = brain(states, sd=1.0, trials=4, rng=rng), network(states)
-    scores = compare(data, net, metrics=METRICS, rng=0)
+    scores = compare(data, net, metrics=METRICS, rng=0, splits=1)
     mean = data["response"].mean("trial")
     for metric in METRICS:
-        expected = metric(mean[:, 3].values, states[:, 6])
-        assert float(scores[metric.name][3, 6]) == pytest.approx(expected, abs=1e-12)
+        assert scores[metric.name].attrs["orientation"] == metric.orientation
+        if metric is rsa_crossnobis:  # of the trials, and not of their mean
+            trials = metric.relations_of_trials(data["response"].values)[3]
+            expected = float(trials @ metric.prepared(states[None, :, 6])[0])
+        else:
+            expected = metric(mean[:, 3].values, states[:, 6])
+        assert float(scores[metric.name][3, 6]) == pytest.approx(expected, abs=1e-12, nan_ok=True)
         assert f"{metric.name}_p" not in scores
 
 
