@@ -11,15 +11,14 @@ from compare_synthetic import brain, network, relaxation
 
 from cortexres import schema
 from cortexres.compare import linear_cka, permute_stimuli, rsa, state_scores
+from cortexres.compare.against import Against, SimilarityMap
 from cortexres.compare.nulls import (
-    Against,
     CircularShift,
     ConstantTrace,
     LeakOnly,
     ModelNull,
     PhaseRandomised,
     ShuffledBlocks,
-    SimilarityMap,
     null_scores,
     p_value,
 )

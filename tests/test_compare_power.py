@@ -9,7 +9,7 @@ from compare_synthetic import brain, network
 from scipy import stats
 
 from cortexres.compare import linear_cka, permute_stimuli
-from cortexres.compare.nulls import Against, SimilarityMap
+from cortexres.compare.against import Against, SimilarityMap
 from cortexres.compare.power_analysis import power
 from cortexres.errors import ArgumentError
 

@@ -8,13 +8,13 @@ import xarray as xr
 from compare_synthetic import brain, network
 
 from cortexres.compare import compare, linear_cka, permute_stimuli, rsa, state_scores, update_scores
+from cortexres.compare.against import SimilarityMap
 from cortexres.compare.nulls import (
     CircularShift,
     ConstantTrace,
     LeakOnly,
     ModelNull,
     ShuffledBlocks,
-    SimilarityMap,
     null_scores,
 )
 from cortexres.compare.verdicts import findings, verdict
@@ -168,6 +168,15 @@ def test_a_distance_counts_downwards() -> None:
     scores = null_scores(data, net, distance, [LeakOnly(), permute_stimuli], draws=99, orientation="distance", rng=0)
     result = verdict(scores)
     assert [text.split("against ")[1].split(",")[0] for text in result.shown] == ["leak_only", "permute_stimuli"]
+
+
+def test_of_equal_p_values_the_nearest_distance_is_reported() -> None:
+    values = [[3.0, 1.0], [2.0, 4.0]]
+    p = xr.Variable(("time", "block"), np.full((2, 2), 0.01), {"long_name": "p-value, corrected for the whole map"})
+    attrs = {"orientation": "distance", "null": "permute_stimuli"}
+    scores = xr.Dataset({"d": (("time", "block"), values), "d_p": p}, attrs=attrs)
+    assert findings(scores)[0].value == 1.0
+    assert findings(scores.assign_attrs(orientation="similarity"))[0].value == 4.0
 
 
 def test_scores_of_several_networks_are_told_apart() -> None:

@@ -43,7 +43,7 @@ def power(
         ``simulate(n_stimuli, n_trials, rng)`` returns a brain and a network Dataset with the effect: a circuit run on
         that many stimuli, and its network, or a published effect size put into noise.
     test : callable
-        ``test(brain, network, rng)`` returns a p-value; see `nulls.Against`.
+        ``test(brain, network, rng)`` returns a p-value; see `Against`.
     stimuli, trials : sequence of int
         Numbers tried, each increasing.
     draws : int

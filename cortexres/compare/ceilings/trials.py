@@ -154,7 +154,7 @@ def warn_low(what: str, p: float) -> None:
     """Warn where a ceiling is not above zero, which is said by its p-value; two calls below the caller's caller."""
     if not p <= LEVEL:
         warnings.warn(
-            f"{what}: ceiling not above zero after onset (p = {p:.2g}): two halves of the data share no relations"
+            f"{what}: ceiling not above zero after onset (p = {p:.2g}): parts of the data share no relations"
             " between stimuli, so no model can be told from another; use more trials, stimuli or contrast",
             stacklevel=3,
         )

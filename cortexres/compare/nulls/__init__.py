@@ -4,7 +4,6 @@ A null is an object with a ``name``, a ``claim`` (what its rejection shows) and 
 returns both under the null. Two are joined by ``&``. `null_scores` holds any score against any of them.
 """
 
-from cortexres.compare.nulls.against import Against, SimilarityMap
 from cortexres.compare.nulls.blocks import ShuffledBlocks
 from cortexres.compare.nulls.constant import ConstantTrace, constant_trace
 from cortexres.compare.nulls.exceedance import exceedance, p_value
@@ -17,7 +16,6 @@ from cortexres.compare.nulls.shifts import CircularShift
 from cortexres.compare.nulls.stimuli import StimulusNull, permute_stimuli
 
 __all__ = [
-    "Against",
     "CircularShift",
     "Composed",
     "ConstantTrace",
@@ -26,7 +24,6 @@ __all__ = [
     "Null",
     "PhaseRandomised",
     "ShuffledBlocks",
-    "SimilarityMap",
     "StimulusNull",
     "constant_trace",
     "exceedance",

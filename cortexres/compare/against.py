@@ -7,20 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.inference.permuted_maps import permuted
+from cortexres.compare.inference.null_maps import null_maps, score_map
 from cortexres.compare.measures.measure import Comparison, Orientation
 from cortexres.compare.nulls.exceedance import p_value
 from cortexres.compare.nulls.null import Null
 from cortexres.compare.nulls.scores import Score
-from cortexres.compare.nulls.stimuli import StimulusNull, permute_stimuli
-from cortexres.compare.pairing import float_values
+from cortexres.compare.nulls.stimuli import permute_stimuli
 from cortexres.errors import ArgumentError
 from cortexres.schema import same_stimuli
 
 
 @dataclass(frozen=True)
 class SimilarityMap:
-    """The bare map (time, block) of a measure, as a score: the trial mean against each block, and no more.
+    """The bare map (time, block) of a measure, as a score: the brain against each block, and no more.
 
     Parameters
     ----------
@@ -32,15 +31,10 @@ class SimilarityMap:
 
     def __call__(self, brain: xr.Dataset, network: xr.Dataset) -> xr.DataArray:
         """Return the map, with time and block as coordinates."""
-        a, b = self.prepared(brain, network)
-        attrs = {"units": "1", "long_name": f"{self.metric.name} of trial mean and block"}
+        values = score_map(self.metric, brain, network)
+        attrs = {"units": "1", "long_name": f"{self.metric.name} of each time and block"}
         coords = {"time": brain["time"].values, "block": network["block"].values}
-        return xr.DataArray(self.metric.scores(a, b), coords=coords, dims=("time", "block"), attrs=attrs)
-
-    def prepared(self, brain: xr.Dataset, network: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the measure makes of each time of the brain's trial mean, and of each block."""
-        states = float_values(brain["response"]).mean(axis=1).swapaxes(0, 1)
-        return self.metric.prepared(states), self.metric.prepared(float_values(network["response"]).swapaxes(0, 1))
+        return xr.DataArray(values, coords=coords, dims=("time", "block"), attrs=attrs)
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,8 @@ class Against:
     Parameters
     ----------
     score : callable
-        ``score(brain, network)`` returns a number or a DataArray. The orders of the stimuli of a `SimilarityMap` are
-        permuted without computing the relations anew.
+        ``score(brain, network)`` returns a number or a DataArray. What a `SimilarityMap` makes of each side is made
+        anew only where the null changes it.
     null : Null, optional
         `permute_stimuli` by default.
     draws : int
@@ -82,19 +76,20 @@ class Against:
             )
 
     def __call__(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> float:
-        """Return the p-value; NaN where the score is nowhere defined."""
+        """Return the p-value; NaN where the score is nowhere defined.
+
+        Raises
+        ------
+        SchemaError
+            If the stimuli differ.
+        """
         same_stimuli(brain, network)
-        if isinstance(self.score, SimilarityMap) and isinstance(self.null, StimulusNull):
-            a, b = self.score.prepared(brain, network)
-            orders = self.null.orders(brain.sizes["stimulus"], draws=self.draws, rng=rng)
-            observed, drawn = self.score.metric.scores(a, b), permuted(self.score.metric, a, b, orders)
-        else:
-            observed = np.asarray(self.score(brain, network), dtype=float)
-            drawn = np.stack(
-                [
-                    np.asarray(self.score(*self.null.draw(brain, network, rng)), dtype=float)
-                    for _ in range(self.draws)
-                ]
-            )
-        p = p_value(observed, drawn, self.orientation)
+        observed = np.asarray(self.score(brain, network), dtype=float)
+        p = p_value(observed, self._drawn(brain, network, rng), self.orientation)
         return float(np.nanmin(p)) if np.isfinite(p).any() else np.nan
+
+    def _drawn(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
+        if isinstance(self.score, SimilarityMap):
+            return null_maps(self.score.metric, brain, network, self.null, draws=self.draws, rng=rng)
+        pairs = (self.null.draw(brain, network, rng) for _ in range(self.draws))
+        return np.stack([np.asarray(self.score(*pair), dtype=float) for pair in pairs])
