@@ -178,6 +178,8 @@ def test_what_has_no_value_is_nan_with_the_reason() -> None:
     assert "fewer than 4 trials" in scores["pearson_ceiling"].attrs["undefined"]
     assert np.isnan(scores["rsa_map"].sel(time=77.5)).all()
     assert "no change" in scores["rsa_map"].attrs["undefined"]
+    # It is missing where it is read, and nowhere else.
+    assert np.flatnonzero(np.isnan(scores["rsa"])).tolist() == [0, 1, 2, 3, 4, 5, STEPS - 1]
 
 
 def test_unfit_arguments_are_refused() -> None:

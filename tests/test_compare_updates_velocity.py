@@ -10,6 +10,7 @@ import xarray as xr
 from compare_synthetic import brain, network
 
 from cortexres.compare import linear_cka, rsa
+from cortexres.compare.alignment.align import align
 from cortexres.compare.measures.cka import u_centred_gram
 from cortexres.compare.measures.dissimilarities import one_minus_correlation
 from cortexres.compare.measures.measure import Measure
@@ -124,6 +125,19 @@ def test_an_unrelated_network_is_found_as_often_as_it_should_be(refit: bool) -> 
         for level in (0.05, 0.25, 0.5):
             share = np.mean(column <= level + 1e-9)
             assert abs(share - level) < 4 * np.sqrt(level * (1 - level) / len(p))
+
+
+def test_a_map_that_is_fitted_anew_still_finds_the_network() -> None:
+    def fitted(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+        return align(one, other, null=None, bootstraps=0, splits=0)
+
+    data, net = pair(sd=0.5)
+    scores = updates_against_velocity(data, net, mapping=fitted, metrics=[linear_cka], permutations=19, rng=0)
+    assert float(scores["linear_cka_mean"]) > 0.7
+    assert float(scores["linear_cka_mean_p"]) == pytest.approx(0.05)
+    assert scores.attrs["warnings"] == ""
+    held = updates_against_velocity(data, net, mapping=fitted(data, net), metrics=[linear_cka], permutations=1)
+    np.testing.assert_array_equal(held["linear_cka"], scores["linear_cka"])
 
 
 def test_distances_count_downwards() -> None:
