@@ -25,6 +25,7 @@ from cortexres.compare.dissimilarity_movie import dissimilarities
 from cortexres.compare.dynamics.autocorrelation import intrinsic_timescale
 from cortexres.compare.dynamics.dimensionality import participation_ratio
 from cortexres.compare.dynamics.generator_distance import generator_distance
+from cortexres.compare.dynamics.generator_floor import generator_floor
 from cortexres.compare.dynamics.generators import generators
 from cortexres.compare.dynamics.jacobian_scales import jacobian_scales
 from cortexres.compare.dynamics.tangling import tangling
@@ -140,6 +141,7 @@ __all__ = [
     "generalise",
     "generalise_across",
     "generator_distance",
+    "generator_floor",
     "generators",
     "intrinsic_timescale",
     "iteration_indices",
