@@ -4,6 +4,7 @@ Datasets come in (`cortexres.schema`), Datasets come out, with ceilings and null
 numpy arrays or torch tensors; this package imports numpy, scipy and xarray only.
 """
 
+from cortexres.compare.against import Against, SimilarityMap
 from cortexres.compare.alignment.affine import Affine
 from cortexres.compare.alignment.align import align
 from cortexres.compare.alignment.baselines import Graded, Uniform
@@ -99,6 +100,7 @@ __all__ = [
     "CURRENTS",
     "METRICS",
     "Affine",
+    "Against",
     "CircularShift",
     "Classifier",
     "Clusters",
@@ -121,6 +123,7 @@ __all__ = [
     "SharedMap",
     "ShuffledBlocks",
     "Similarity",
+    "SimilarityMap",
     "SoftPath",
     "StimulusNull",
     "Uniform",
