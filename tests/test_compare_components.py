@@ -107,6 +107,18 @@ def test_a_network_without_recurrence_has_x_but_not_f() -> None:
     assert float(scores["network_size"].sel(part="recurrent").max()) == 0.0
 
 
+def test_a_fit_that_gives_the_same_map_has_the_null_of_that_map() -> None:
+    given = both(sd=1.0)
+    scores = [
+        components(**given, mapping=m, metrics=[linear_cka], permutations=19, splits=2, rng=0)
+        for m in (given["network"]["t_ms"], lambda one, other: other)
+    ]
+    for name in ("r2_null", "r2_p", "linear_cka_null", "linear_cka_mean_null_mean"):
+        np.testing.assert_allclose(scores[0][name], scores[1][name], rtol=1e-9)
+    assert "held" in scores[0].attrs["warnings"]
+    assert scores[1].attrs["warnings"] == ""
+
+
 @pytest.mark.filterwarnings("ignore:.*ceiling")
 @pytest.mark.parametrize("refit", [False, True])
 def test_unrelated_stimuli_are_found_as_often_as_they_should_be(refit: bool) -> None:

@@ -138,6 +138,13 @@ def test_a_map_that_is_fitted_anew_still_finds_the_network() -> None:
     assert scores.attrs["warnings"] == ""
     held = updates_against_velocity(data, net, mapping=fitted(data, net), metrics=[linear_cka], permutations=1)
     np.testing.assert_array_equal(held["linear_cka"], scores["linear_cka"])
+    # A fit that always gives the same map has the null of that map.
+    same = [
+        updates_against_velocity(data, net, mapping=m, metrics=[linear_cka], permutations=19, rng=0)
+        for m in (net["t_ms"], lambda one, other: other)
+    ]
+    for name in ("linear_cka_null", "linear_cka_mean_null", "linear_cka_mean_null_mean", "linear_cka_p"):
+        np.testing.assert_allclose(same[0][name], same[1][name], rtol=1e-9)
 
 
 def test_distances_count_downwards() -> None:
