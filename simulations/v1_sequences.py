@@ -23,13 +23,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from cortexres import bridge, circuits, front_ends, nn, stimuli
-from cortexres.compare.alignment.align import align
-from cortexres.compare.alignment.fixed import Fixed
-from cortexres.compare.alignment.monotone_path import MonotonePath
-from cortexres.compare.measures.cka import linear_cka
-from cortexres.compare.states import state_scores
-from cortexres.compare.updates import updates_against_velocity
+from cortexres import bridge, circuits, compare, front_ends, nn, stimuli
 
 FIRST, C, D = {"A": 75.0, "E": 10.0}, 35.0, 160.0
 B_GROUPS = 3  # orientations of B that count as one stimulus each: thirds of all trials
@@ -150,17 +144,17 @@ def row(brain: xr.Dataset, network: xr.Dataset, *, own_time: bool) -> dict[str, 
     The map is t = k dt where the network's time is the brain's; a recording has latencies that no model here knows, so
     there the best monotone map is taken.
     """
-    method = Fixed(dt_ms=BIN_MS) if own_time else MonotonePath()
+    method = compare.Fixed(dt_ms=BIN_MS) if own_time else compare.MonotonePath()
 
     def mapped(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
-        return align(one, other, method=method, null=None, bootstraps=0, splits=0)
+        return compare.align(one, other, method=method, null=None, bootstraps=0, splits=0)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the table says which ceilings are not above zero
-        states = align(brain, network, method=method, permutations=PERMUTATIONS, bootstraps=0, rng=0)
+        states = compare.align(brain, network, method=method, permutations=PERMUTATIONS, bootstraps=0, rng=0)
         # The map is fitted anew to every permutation: choosing it is part of what is tested.
-        updates = updates_against_velocity(
-            brain, network, mapping=mapped, metrics=[linear_cka], permutations=REFITTED, rng=0
+        updates = compare.updates_against_velocity(
+            brain, network, mapping=mapped, metrics=[compare.linear_cka], permutations=REFITTED, rng=0
         )
     return {
         "states": float(states["score"]),
@@ -254,7 +248,7 @@ def main(path: Path, *, quick: bool = False, target: str = "auto") -> dict[str, 
             print(f"  {model:20}" + "".join(f"{value:11.3f}" for value in values.values()))
         print(verdict(name, tables[name]) + "\n")
     for name in rate:
-        score = state_scores(simulated, models[name])
+        score = compare.state_scores(simulated, models[name])
         print(f"rates of the spiking circuit by {name:18} R2 {float(score['r2']):6.3f}")
     return tables
 

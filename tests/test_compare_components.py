@@ -57,6 +57,7 @@ def test_the_circuit_itself_is_found_part_by_part() -> None:
         # At block 0 all stimuli are alike; F first differs two blocks later.
         np.testing.assert_allclose(scores[metric][:, 2:], 1.0, atol=1e-9)
         np.testing.assert_allclose(scores[f"{metric}_mean_p"], 0.01)
+        assert float(scores[f"{metric}_p"].min()) == pytest.approx(0.03)  # the best of three parts
         assert "same for all stimuli" in scores[metric].attrs["undefined"]
     np.testing.assert_allclose(scores["brain_size"], scores["network_size"])
     assert scores.attrs["x"] == "the state of the network without F"

@@ -70,10 +70,11 @@ def components(
 
     Per measure NAME, over ``part`` (``x``, ``recurrent``, ``sum``): ``NAME`` (part, block) at the time of the block,
     ``NAME_ceiling``, ``NAME_null``, ``NAME_p`` and the means over blocks, ``NAME_mean`` and so on, as in
-    `updates_against_velocity`. Where both sides have the same units in Hz also ``r2`` (part): variance explained,
-    pooled over stimulus, block and unit about the grand mean, with ``r2_ceiling`` (1 - sampling variance of the mean
-    over trials, of the paired difference for F), ``r2_denoised``, ``r2_null`` (95 % quantile with permuted stimuli) and
-    ``r2_p``. For pictures, ``brain_size`` and ``network_size`` (part, block): root mean square over stimuli and units.
+    `updates_against_velocity`; ``NAME_p`` is corrected for all blocks and parts, the others are p-values of one part.
+    Where both sides have rates of the same units also ``r2`` (part): variance explained, pooled over stimulus, block
+    and unit about the grand mean, with ``r2_ceiling`` (1 - sampling variance of the mean over trials, of the paired
+    difference for F), ``r2_denoised``, ``r2_null`` (95 % quantile with permuted stimuli) and ``r2_p``. For pictures,
+    ``brain_size`` and ``network_size`` (part, block): root mean square over stimuli and units.
 
     The decomposition is additive in current, not in rate: through a nonlinearity F in rates depends on x. In rates it
     says what the recurrence changes, not what it sends.
@@ -121,9 +122,10 @@ def components(
     orders = permute_stimuli.orders(brain.sizes["stimulus"], draws=permutations, rng=rng)
     anew = [block_times(brain, reordered(network, order), mapping) for order in orders] if callable(mapping) else None
     times = _Times(float_values(brain["time"]), t_ms, orders, anew)
+    units = (str(brain["response"].attrs["units"]), str(network["response"].attrs["units"]))
     parts = [
         _similarities(name, trials[name], states[name], times, metrics, splits, rng)
-        | _sizes(trials[name], states[name], times, network["response"].attrs["units"])
+        | _sizes(trials[name], states[name], times, units)
         | (_r2(trials[name], states[name], times) if _comparable(brain, network) else {})
         for name in PARTS
     ]
@@ -131,6 +133,12 @@ def components(
         key: xr.Variable(("part", *first.dims), np.stack([part[key].values for part in parts]), dict(first.attrs))
         for key, first in parts[0].items()
     }
+    for metric in metrics:
+        # Blocks are corrected for in each part; whoever looks for the best of all looks in three.
+        variables[f"{metric.name}_p"].values = np.minimum(1.0, len(PARTS) * variables[f"{metric.name}_p"].values)
+        variables[f"{metric.name}_p"].attrs["long_name"] = (
+            "p-value, corrected for all blocks by the largest and for the parts by Bonferroni"
+        )
     for key, variable in variables.items():
         reasons = [f"{p}: {part[key].attrs['undefined']}" for p, part in zip(PARTS, parts, strict=True)]
         variable.attrs["undefined"] = "; ".join(r for r in reasons if not r.endswith(": "))
@@ -161,10 +169,10 @@ def _check_same(one: xr.Dataset, other: xr.Dataset, dims: tuple[str, ...], name:
 
 
 def _comparable(brain: xr.Dataset, network: xr.Dataset) -> bool:
-    """Return whether both sides hold the same units in the same unit of measurement."""
+    """Return whether both sides hold rates of the same units."""
     names = [np.asarray(side["name"].values).astype(str) for side in (brain, network) if "name" in side.coords]
     same = brain.sizes["unit"] == network.sizes["unit"] and (len(names) < 2 or np.array_equal(names[0], names[1]))
-    return same and brain["response"].attrs["units"] == network["response"].attrs["units"]
+    return same and all(side["response"].attrs["units"] == "Hz" for side in (brain, network))
 
 
 def _brain_parts(brain: xr.Dataset, silenced: xr.Dataset) -> dict[str, np.ndarray]:
@@ -217,7 +225,7 @@ def _similarities(
     return found
 
 
-def _sizes(trials: np.ndarray, states: np.ndarray, times: _Times, units: str) -> dict[str, xr.Variable]:
+def _sizes(trials: np.ndarray, states: np.ndarray, times: _Times, units: tuple[str, str]) -> dict[str, xr.Variable]:
     """Return how large the part is on both sides at each block."""
     brain = times.placed(trials.mean(axis=1)).swapaxes(0, 1)
     outside = OUTSIDE if np.isnan(brain).any() else ""
@@ -228,7 +236,8 @@ def _sizes(trials: np.ndarray, states: np.ndarray, times: _Times, units: str) ->
             {"units": unit, "long_name": "root mean square over stimuli and units", "undefined": undefined},
         )
         for name, values, unit, undefined in (
-            ("brain_size", brain, "Hz", outside), ("network_size", states, units, "")
+            ("brain_size", brain, units[0], outside),
+            ("network_size", states, units[1], ""),
         )
     }
 
