@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ from cortexres.compare.alignment.monotone_path import MonotonePath
 from cortexres.compare.alignment.soft_path import SoftPath
 from cortexres.compare.alignment.state_distance import state_distance
 from cortexres.compare.measures.cka import linear_cka
-from cortexres.compare.measures.rsa import rsa
+from cortexres.compare.measures.crossnobis import crossnobis
+from cortexres.compare.measures.pair_comparisons import rho_a
+from cortexres.compare.measures.rsa import representational_similarity, rsa, rsa_rho_a
 from cortexres.compare.nulls import ShuffledBlocks
 from cortexres.errors import ArgumentError, SchemaError
 from cortexres.schema import check_scores
@@ -317,6 +320,22 @@ def test_state_distance_on_cuda() -> None:
     x = torch.randn(3, 5, 4, dtype=torch.float64)
     expected = state_distance.scores(x, x + 1)
     np.testing.assert_allclose(state_distance.scores(x.cuda(), x.cuda() + 1).cpu(), expected, rtol=1e-12)
+
+
+def test_samples_of_stimuli_are_those_of_trials_where_the_measure_wants_trials() -> None:
+    """Louder trials to some stimuli, larger states to the same: alike in distances of means, not in crossnobis."""
+    rng = np.random.default_rng(7)
+    loud = np.linspace(0.2, 3.0, 24)[:, None, None]
+    data = brain(np.full((24, 10, 30), 30.0), sd=0.0, trials=6, rng=rng)
+    data["response"] = data["response"] + loud[..., None] * rng.standard_normal((24, 6, 10, 30))
+    data["response"].attrs["units"] = "Hz"
+    net = network(loud * rng.standard_normal((24, 4, 200)))
+    of_trials = partial(crossnobis, noise="white")
+    unbiased = representational_similarity("any", comparison=rho_a, dissimilarity_of_trials=of_trials)
+    options = {"method": Uniform(), "null": None, "bootstraps": 20, "splits": 0, "rng": 0}
+    plain, aligned = (align(data, net, metric=metric, **options) for metric in (rsa_rho_a, unbiased))
+    assert float(plain["score_low"]) > 0.5
+    assert float(aligned["score_low"]) < float(aligned["score"]) < float(aligned["score_high"]) < 0.4
 
 
 def _with(data: xr.Dataset, **changes: object) -> xr.Dataset:

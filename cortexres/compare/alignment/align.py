@@ -17,11 +17,10 @@ from cortexres.compare.alignment.variables import (
     score_variables,
 )
 from cortexres.compare.ceilings import trial_ceiling
-from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, bootstrapped, bootstrapped_relations
-from cortexres.compare.inference.null_maps import null_maps, prepared_brain, prepared_network, score_map
+from cortexres.compare.inference.null_maps import null_maps, score_map
+from cortexres.compare.inference.resampled_maps import resampled_stimuli
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls import Null, permute_stimuli
 from cortexres.compare.pairing import float_values, same_units
 from cortexres.compare.windows import bin_width
@@ -106,7 +105,7 @@ def align(
         drawn = null_maps(metric, brain, network, null, draws=permutations, rng=rng)
         variables |= null_variables(fit.maps(drawn), observed, fit, used)
     if bootstraps:
-        samples = _bootstrap(metric, brain, network, bootstraps, rng)
+        samples = resampled_stimuli(metric, brain, network, draws=bootstraps, rng=rng)
         variables |= sampled_variables(fit.maps(samples), fit, used)
     if splits:
         ceiling = trial_ceiling(brain, metric=metric, splits=splits, rng=rng)
@@ -159,20 +158,6 @@ def _fit(brain: xr.Dataset, network: xr.Dataset, metric: Comparison, method: Met
         block_ms=float_values(network["t_ms"])[defined] if "t_ms" in network.coords else None,
     )
     return Fit(method, axes, defined, network.sizes["block"], metric.orientation)
-
-
-def _bootstrap(
-    metric: Comparison, brain: xr.Dataset, network: xr.Dataset, draws: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the map for each bootstrap sample of the stimuli, (draw, time, block)."""
-    weights = bootstrap_weights(brain.sizes["stimulus"], draws=draws, rng=rng)
-    if isinstance(metric, Similarity):
-        sides = prepared_brain(metric, brain), prepared_network(metric, network)
-        weighted = bootstrapped_relations(metric, *sides, weights)
-        if weighted is not None:
-            return np.asarray(weighted)
-    states = float_values(brain["response"]).mean(axis=1).swapaxes(0, 1)
-    return np.asarray(bootstrapped(metric, states, float_values(network["response"]).swapaxes(0, 1), weights))
 
 
 def _coordinates(brain: xr.Dataset, network: xr.Dataset) -> dict[str, xr.Variable]:
