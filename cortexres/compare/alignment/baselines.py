@@ -94,7 +94,7 @@ class Graded:
 
 def _bins(axes: Axes, window: Window | None, what: str) -> np.ndarray:
     """Return the positions along time of the bins in a window."""
-    first, last = window or (0.0, float(axes.time[-1]))
+    first, last = window or (max(0.0, float(axes.time[0])), float(axes.time[-1]))
     half = axes.bin_ms / 2
     if first < axes.time[0] - half or last > axes.time[-1] + half or first > last:
         raise ArgumentError(

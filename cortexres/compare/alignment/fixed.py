@@ -28,6 +28,8 @@ class Fixed:
     def __post_init__(self) -> None:
         if self.dt_ms is not None and not 0 < self.dt_ms < np.inf:
             raise ArgumentError(f"got dt_ms={self.dt_ms}, expected a positive duration of a block in ms")
+        if not np.isfinite(self.onset_ms):
+            raise ArgumentError(f"got onset_ms={self.onset_ms}, expected the time of block 0 in ms")
 
     @property
     def name(self) -> str:
