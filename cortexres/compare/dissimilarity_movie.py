@@ -60,8 +60,8 @@ def dissimilarities(
     SchemaError
         If the Dataset does not keep the schema.
     ArgumentError
-        If the method is not known or needs trials that are not there, or `folds` are given to another method than
-        crossnobis or cannot be made.
+        If the method is not known or needs trials that are not there, `folds` or `noise` are given to a method that has
+        none, or folds cannot be made.
     """
     of_brain = "time" in data.dims
     if of_brain:
@@ -97,6 +97,8 @@ def _check(method: str, of_brain: bool, folds: int | Sequence[int] | None, noise
             f"got method={method!r} for a network, which has no trials; use squared_euclidean, which crossnobis"
             " estimates"
         )
+    if noise != "all_times" and method not in OF_TRIALS:
+        raise ArgumentError(f"got noise={noise!r} for method={method!r}, expected it for {' or '.join(OF_TRIALS)} only")
     if folds is not None and method != "crossnobis":
         raise ArgumentError(f"got folds for method={method!r}, expected them for crossnobis only; leave them out")
 

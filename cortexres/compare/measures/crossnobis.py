@@ -9,6 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from cortexres.compare.measures.dissimilarities import squared_euclidean, squared_from_gram
+from cortexres.compare.measures.measure import as_float
 from cortexres.compare.measures.noise import trial_noise, whitening
 from cortexres.errors import ArgumentError
 
@@ -45,6 +46,7 @@ def crossnobis(trials: Any, *, folds: int | Sequence[int] | None = None, noise: 
     137, 188-200. doi:10.1016/j.neuroimage.2015.12.012
     """
     xp = array_namespace(trials)
+    trials = as_float(trials)
     averages = _averages(trials, folds)
     weights = whiteners(trials, noise)
     return xp.stack([_crossnobis(trials[:, :, t, :], averages, _at(weights, t)) for t in range(trials.shape[2])])
@@ -61,6 +63,7 @@ def mahalanobis(trials: Any, *, noise: Noise = "all_times") -> Any:
         If there is one trial, or an unknown `noise`.
     """
     xp = array_namespace(trials)
+    trials = as_float(trials)
     weights = whiteners(trials, noise)
     mean = xp.mean(trials, axis=1)
     maps = [squared_euclidean(_weighted(mean[:, t, :], _at(weights, t))) for t in range(trials.shape[2])]
@@ -112,7 +115,7 @@ def _averages(trials: Any, folds: int | Sequence[int] | None) -> Any | None:
     repeats = trials.shape[1]
     if folds is None:
         folds = repeats
-    if not isinstance(folds, int):
+    if not isinstance(folds, (int, np.integer)):
         labels = np.asarray(folds)
         if labels.shape != (repeats,) or np.unique(labels).size < 2:
             raise ArgumentError(

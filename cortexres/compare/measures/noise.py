@@ -8,6 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from scipy.linalg import helmert
 
+from cortexres.compare.measures.measure import as_float
 from cortexres.compare.measures.relations import ROUNDING_OF_ACTIVITY
 from cortexres.errors import ArgumentError
 
@@ -27,6 +28,7 @@ def trial_noise(trials: Any) -> Any:
         If there is one trial.
     """
     xp = array_namespace(trials)
+    trials = as_float(trials)
     n, repeats, times, units = trials.shape
     if repeats < 2:
         raise ArgumentError(
