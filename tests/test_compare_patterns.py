@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.linalg import sqrtm, subspace_angles
 from scipy.spatial import procrustes
 
@@ -28,7 +27,6 @@ GOLDEN = {
 METRICS = (procrustes_angle, procrustes_distance, shape_metric(0.0), shape_metric(0.5), shape_metric(0.7))
 LINEAR = ("mean_cca2", "shape_angular_0")  # blind to any invertible map of the units
 TURNED = (*METRICS, bures, svcca(5), mean_cca2(), mean_cca2(ridge=0.1))  # blind to rotations of the units
-EVERY = (*TURNED, pwcca)
 
 
 def golden_data() -> tuple[np.ndarray, np.ndarray]:
@@ -125,19 +123,6 @@ def test_bures_is_the_fidelity_of_grams_and_scipy_has_the_same_procrustes() -> N
     assert procrustes_angle(x, y) == pytest.approx(np.arccos(bures(x, y)), abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", EVERY, ids=lambda m: m.name)
-def test_itself_and_reordered(metric: Measure) -> None:
-    x, y = activities()
-    order = np.random.default_rng(1).permutation(30)
-    assert metric(x[order], y[order]) == pytest.approx(metric(x, y), abs=1e-12)
-    a, b = metric.prepared(x[None]), metric.prepared(y[None])
-    np.testing.assert_allclose(metric.scores(metric.reordered(a, order), b), metric(x[order], y), atol=1e-12)
-    if metric.name != "mean_cca2_ridge_0.1":
-        assert metric(x, x) == pytest.approx(0.0 if metric.orientation == "distance" else 1.0, abs=1e-12)
-    if metric is not pwcca:
-        assert metric(x, y) == pytest.approx(metric(y, x), abs=1e-12)
-
-
 @pytest.mark.parametrize("metric", TURNED, ids=lambda m: m.name)
 def test_rotation_and_translation_do_not_matter_and_a_stretch_or_pairing_does(metric: Measure) -> None:
     x, y = activities()
@@ -152,18 +137,6 @@ def test_rotation_and_translation_do_not_matter_and_a_stretch_or_pairing_does(me
     assert abs(metric(x[np.random.default_rng(4).permutation(30)], y) - metric(x, y)) > 0.05
 
 
-@pytest.mark.parametrize("metric", [procrustes_angle, bures, shape_metric(0.0), svcca(5), mean_cca2(), pwcca])
-def test_scale_does_not_matter(metric: Measure) -> None:
-    x, y = activities()
-    assert metric(1e-3 * x, 7.0 * y) == pytest.approx(metric(x, y), abs=1e-10)
-
-
-def test_scale_matters_to_euclidean_and_to_half_whitened_patterns() -> None:
-    x, y = activities()
-    assert abs(procrustes_distance(2 * x, y) - procrustes_distance(x, y)) > 1.0
-    assert abs(shape_metric(0.5)(1e-3 * x, y) - shape_metric(0.5)(x, y)) > 1e-3
-
-
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 def test_triangle_inequality(metric: Measure) -> None:
     rng = np.random.default_rng(6)
@@ -175,47 +148,12 @@ def test_triangle_inequality(metric: Measure) -> None:
     np.testing.assert_allclose(np.diag(distance), 0.0, atol=1e-9)
 
 
-@pytest.mark.parametrize("metric", EVERY, ids=lambda m: m.name)
-def test_torch_says_the_same_as_numpy_on_every_device(metric: Measure) -> None:
-    x, y = activities()
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
-        a, b = (torch.from_numpy(side).to(device) for side in (x, y))
-        assert metric(a, b) == pytest.approx(metric(x, y), abs=1e-10)
-        assert metric(a.float(), b.float()) == pytest.approx(metric(x, y), rel=1e-3, abs=1e-3)
-        prepared = metric.prepared(torch.stack([a, 2 * a]))
-        assert prepared.device.type == device
-        assert metric.scores(prepared, metric.prepared(b[None])).shape == (2, 1)
-
-
-@pytest.mark.parametrize("metric", EVERY, ids=lambda m: m.name)
-def test_batches_equal_single_calls(metric: Measure) -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((3, 20, 5)), rng.standard_normal((2, 20, 7))
-    singles = [[metric(x, y) for y in b] for x in a]
-    np.testing.assert_allclose(metric.scores(metric.prepared(a), metric.prepared(b)), singles, atol=1e-12)
-
-
-@pytest.mark.parametrize("metric", EVERY, ids=lambda m: m.name)
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
-def test_constant_and_missing_activity_is_undefined(metric: Measure, value: float) -> None:
-    x, _ = activities()
-    constant = np.broadcast_to(value + np.linspace(0.0, value, 7), (30, 7)).copy()
-    missing = x.copy()
-    missing[3, 2] = np.nan
-    for bad in (constant, missing):
-        assert np.isnan(metric(bad, x))
-        assert np.isnan(metric(x, bad))
-        assert np.isnan(metric(torch.from_numpy(bad), torch.from_numpy(x)))
-    stack = np.stack([x, missing])
-    assert np.isfinite(metric.scores(metric.prepared(stack), metric.prepared(x[None]))[0, 0])
-
-
 def test_with_fewer_stimuli_than_units_any_linear_map_fits_everything() -> None:
     rng = np.random.default_rng(7)
     x, y = rng.standard_normal((10, 40)), rng.standard_normal((10, 5))
     assert np.isnan(mean_cca2()(x, y))
     assert np.isnan(pwcca(x, y))
+    assert np.isnan(shape_metric(0.0)(x, y))  # else sqrt(5 / 9), the cosine that any two of these ranks have
     report = canonical_correlations(x, y)
     assert np.isnan(report["correlation"]).all()
     assert "rank 9 of 10 stimuli" in report["mean_cca2"].attrs["undefined"]

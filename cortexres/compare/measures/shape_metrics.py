@@ -20,7 +20,8 @@ def shape_metric(alpha: float, *, distance: Literal["angular", "euclidean"] = "a
     canonical correlations over the root of the product of the ranks. In between, s stands beside 1 and so in the
     units of the activity: the angle depends on them.
 
-    Each is a metric: 0 for the same shape, symmetric, and with the triangle inequality.
+    Each is a metric: 0 for the same shape, symmetric, and with the triangle inequality. With alpha = 0 it is NaN where
+    a side's rank is n - 1, as for canonical correlations: whatever the activity, the angle tells the ranks only.
 
     Parameters
     ----------
@@ -61,6 +62,10 @@ def _partly_white(activity: Any, alpha: float) -> Any:
     vectors, sizes = principal_components(activity)
     zero = xp.zeros_like(sizes)
     mixed = xp.where(sizes > 0, alpha * sizes + (1 - alpha), zero)
+    if alpha == 0:
+        # White patterns that fill all n - 1 directions are the same for every activity.
+        rank = xp.sum(xp.astype(sizes > 0, sizes.dtype), axis=-1, keepdims=True)
+        mixed = xp.where(rank < activity.shape[-2] - 1, mixed, zero)
     ones = xp.ones_like(sizes[:, :1])
     total = xp.sum(mixed * mixed, axis=-1, keepdims=True)
     scale = xp.sum(sizes * sizes, axis=-1, keepdims=True) / xp.where(total > 0, total, ones)
