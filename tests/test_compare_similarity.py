@@ -223,7 +223,7 @@ def test_correction_for_sampled_units_is_flat_where_others_fall() -> None:
         few = [rng.choice(4000, (2, units), replace=False) for _ in range(100)]
         assert np.mean([linear_cka(x[:, i], y[:, j]) for i, j in few]) < whole - fallen
         assert np.mean([linear_cka_sampled(x[:, i], y[:, j]) for i, j in few]) == pytest.approx(whole, abs=0.04)
-    unrelated = [linear_cka_sampled(own[0] @ loads[0], own[1][::-1] @ loads[1][:, order]) for order, _ in few]
+    unrelated = [linear_cka_sampled(own[0] @ loads[0], own[1][::-1] @ loads[1][:, order]) for order, _ in few[:10]]
     assert abs(np.mean(unrelated)) < 0.1
 
 

@@ -92,7 +92,6 @@ def participation_ratio(
     found = [unbiased_moments(*pair, sampled=units == "sampled") for pair in pairs]
     corrected = ratio(Moments(*(np.mean(part, axis=0) for part in zip(*found, strict=True))))
     noisy = axis == "time" and trials.shape[1] == 1
-    attrs = {"units": "1", "undefined": "where the stimuli make no difference, or none beyond noise"}
     facts = {
         "axis": axis,
         "units": units,
@@ -106,11 +105,13 @@ def participation_ratio(
         "participation_ratio": (ratio(plain_moments(mean)), "of the trial mean, uncorrected"),
         "participation_ratio_corrected": (corrected, "corrected for few stimuli, units and trials"),
     }
+    variables = {}
+    for name, (column, text) in values.items():
+        missing = "where the stimuli make no difference, or none beyond noise" if np.isnan(column).any() else ""
+        attrs = {"units": "1", "long_name": f"participation ratio {text}", "undefined": missing}
+        variables[name] = xr.Variable(axis, column, attrs)
     return xr.Dataset(
-        {
-            name: xr.Variable(axis, column, attrs | {"long_name": f"participation ratio {text}"})
-            for name, (column, text) in values.items()
-        },
+        variables,
         coords={str(name): c.variable for name, c in data.coords.items() if c.dims == (axis,)},
         attrs={
             "model": str(data.attrs.get("model", "")),

@@ -212,5 +212,3 @@ def _dataset(
         coords={"generator": np.arange(rank)},
         attrs={"model": model, **facts, "cortexres_provenance": provenance(measure="generators", **facts)},
     )
-
-

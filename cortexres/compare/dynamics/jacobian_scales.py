@@ -58,10 +58,10 @@ def jacobian_scales(spectra: xr.Dataset, *, step_ms: float) -> xr.Dataset:
         "generator_ms": "where the real part is 1, and a perturbation stays, or there is no eigenvalue",
         "period_ms": "where the eigenvalue is real and not below 0, and nothing turns, or there is no eigenvalue",
     }
-    variables = {
-        name: xr.Variable(dims, column, {"units": "ms", "long_name": text, "undefined": undefined[name]})
-        for name, (column, text) in columns.items()
-    }
+    variables = {}
+    for name, (column, text) in columns.items():
+        missing = undefined[name] if np.isnan(column).any() else ""
+        variables[name] = xr.Variable(dims, column, {"units": "ms", "long_name": text, "undefined": missing})
     facts = {"step_ms": step_ms, "model": str(spectra.attrs.get("model", ""))}
     attrs = {**facts, "cortexres_provenance": provenance(measure="jacobian_scales", **facts)}
     coords = {str(name): c.variable for name, c in spectra.coords.items() if set(c.dims) <= set(dims)}

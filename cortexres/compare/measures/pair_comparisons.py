@@ -18,8 +18,6 @@ class PairComparison:
 
     Parameters
     ----------
-    name : str
-        What it is called.
     relation : callable
         Maps dissimilarities (..., n, n) to symmetric matrices (..., n, n), zeros where nothing can be said.
     size : callable
@@ -31,7 +29,6 @@ class PairComparison:
         and in single precision many of some thousand values do.
     """
 
-    name: str
     relation: Callable[[Any], Any]
     size: Callable[[Any, Any], Any] = frobenius
     sample: Literal["pairs", "ranks", "stimuli"] = "pairs"
@@ -102,16 +99,16 @@ def as_they_are(dissimilarities: Any) -> Any:
     return dissimilarities
 
 
-pearson = PairComparison("pearson", centre_pairs)
+pearson = PairComparison(centre_pairs)
 """Correlation over pairs: the relation is linear, with any offset."""
 
-cosine = PairComparison("cosine", as_they_are)
+cosine = PairComparison(as_they_are)
 """Cosine over pairs: proportional, so the dissimilarity has to have a true zero (crossnobis has)."""
 
-spearman = PairComparison("spearman", centre_ranks, sample="ranks", double=True)
+spearman = PairComparison(centre_ranks, sample="ranks", double=True)
 """Correlation of ranks: monotonic. A model that predicts ties gets too high a value; see `rho_a`."""
 
-rho_a = PairComparison("rho_a", centre_ranks, size=size_without_ties, sample="stimuli", double=True)
+rho_a = PairComparison(centre_ranks, size=size_without_ties, sample="stimuli", double=True)
 """Spearman's rho, averaged over all ways of breaking ties: with ties below 1 even with itself (Schuett et al. 2023).
 
 References
@@ -120,8 +117,8 @@ Schütt, H. et al. (2023). Statistical inference on representational geometries.
 doi:10.7554/eLife.82566
 """
 
-whitened_cosine = PairComparison("whitened_cosine", whiten, sample="stimuli")
+whitened_cosine = PairComparison(whiten, sample="stimuli")
 """Cosine of whitened dissimilarities: of squared Euclidean ones it is linear CKA, with its bias."""
 
-whitened_pearson = PairComparison("whitened_pearson", whiten_centred, sample="stimuli")
+whitened_pearson = PairComparison(whiten_centred, sample="stimuli")
 """Cosine of whitened dissimilarities from which their mean over pairs was taken."""

@@ -7,7 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from cortexres.compare.measures.cka import u_centred_gram
-from cortexres.compare.measures.relations import Similarity, centre_stimuli
+from cortexres.compare.measures.relations import ROUNDING_OF_RELATIONS, Similarity, centre_stimuli
 
 
 def size_of_population(activity: Any, matrices: Any) -> Any:
@@ -26,7 +26,7 @@ def size_of_population(activity: Any, matrices: Any) -> Any:
         return xp.zeros_like(xp.sum(matrices, axis=(-2, -1)))[..., None]
     whole = xp.sum(matrices * matrices, axis=(-2, -1))
     between = (whole - _own(activity)) * (p / (p - 1))
-    rounding = 1000 * xp.finfo(matrices.dtype).eps * whole
+    rounding = ROUNDING_OF_RELATIONS * xp.finfo(matrices.dtype).eps * whole
     return xp.sqrt(xp.where(between > rounding, between, xp.zeros_like(between)))[..., None]
 
 
