@@ -185,6 +185,24 @@ def test_random_states_hold_no_class_however_wide_the_layer() -> None:
     assert abs(np.mean(values) - 0.25) < 0.04
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("coded_side", ["brain", "network"])
+def test_a_code_on_one_side_alone_is_significant_at_the_stated_rate(coded_side: str) -> None:
+    """Permuting the side that has the code alone would find random states in it too often."""
+    p = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        classes = np.repeat(np.arange(4), 4)
+        code = 3 * rng.standard_normal((4, 4))[classes] + rng.standard_normal((16, 4))
+        noise = rng.standard_normal((16, 4))
+        rates, states = (code, noise) if coded_side == "brain" else (noise, code)
+        data, net = brain(400 + rates[:, None], sd=0.5, trials=2, rng=rng), network(states[:, None])
+        options = {"classifier": max_correlation, "folds": 4, "permutations": 19, "rng": seed}
+        p.append(float(generalise_across(net, data, classes, shared_map=procrustes_map, **options)["accuracy_p"][0, 0]))
+    assert np.mean(np.array(p) <= 0.05) <= 0.1
+    assert np.mean(p) > 0.4
+
+
 def test_the_same_units_need_no_map() -> None:
     rng = np.random.default_rng(8)
     states = coded(rng, gains=[1.0, 1.0, 1.0])

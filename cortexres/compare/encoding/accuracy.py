@@ -66,14 +66,14 @@ def at_times(examples: Examples, part: slice) -> Examples:
 def accuracy_variables(
     observed: np.ndarray, peaks: np.ndarray, dims: tuple[str, str], undefined: str
 ) -> dict[str, xr.Variable]:
-    """Return the accuracy and, where there are permuted maps' largest values (draw,), its p-value.
+    """Return the accuracy and, where there are permuted maps' largest values (null, draw), its p-value.
 
     Parameters
     ----------
     observed : numpy.ndarray
         The map.
     peaks : numpy.ndarray
-        (draw,), may be empty.
+        (null, draw), may be empty; of several nulls the p-value is the largest, so that all have to be rejected.
     dims : tuple of str
         Learned at the first, tested at the second.
     undefined : str
@@ -83,9 +83,10 @@ def accuracy_variables(
     text = f"balanced accuracy, learned at {dims[0]} and tested at {dims[1]}"
     variables = {"accuracy": xr.Variable(dims, observed, attrs | {"long_name": text})}
     if peaks.size:
-        p = exceedance(observed, peaks)
+        p = np.max([exceedance(observed, null) for null in peaks], axis=0)
         text = "p-value, corrected for the whole matrix by its largest value"
         variables["accuracy_p"] = xr.Variable(dims, p, attrs | {"long_name": text})
+        level = np.quantile(peaks, 0.95, axis=1).max()
         text = "95th percentile of the largest permuted accuracy"
-        variables["accuracy_null_max"] = xr.Variable((), np.quantile(peaks, 0.95), {"units": "1", "long_name": text})
+        variables["accuracy_null_max"] = xr.Variable((), level, {"units": "1", "long_name": text})
     return variables

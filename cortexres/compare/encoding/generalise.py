@@ -102,7 +102,7 @@ def generalise(
         "permutations": permutations,
         "cortexres_provenance": provenance(classes=names, folds=fold.tolist(), seed=seed),
     }
-    variables = accuracy_variables(observed, np.asarray(peaks), (axis, f"{axis}_test"), undefined)
+    variables = accuracy_variables(observed, np.asarray([peaks]), (axis, f"{axis}_test"), undefined)
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 

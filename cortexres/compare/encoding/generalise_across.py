@@ -71,7 +71,9 @@ def generalise_across(
     folds : int or numpy.ndarray
         Number of parts, or the part of each stimulus that is left out, integers.
     permutations : int
-        Orders of the brain's stimuli against the network's for which everything is computed again; 0 for no p-values.
+        Orders of the stimuli for which everything is computed again, once with the brain's activity in that order and
+        once with the network's, the classes staying: a network without the classes is to be found in no brain, and no
+        network in a brain without them. The larger of the two p-values is given. 0 for none.
     rng : int or numpy.random.Generator, optional
         Deals the folds and draws the orders.
 
@@ -112,12 +114,13 @@ def generalise_across(
     splits = _splits(classes, fold, shared_map.learn is not None, rng)
     matrix = _left_out(blocks, trials, splits, classifier, shared_map, pairs)
     matrix[constant] = np.nan
-    peaks = []
-    for order in permute_stimuli.orders(len(classes), draws=permutations, rng=rng) if permutations else []:
-        null = _left_out(blocks, _reordered(trials, order), splits, classifier, shared_map, pairs)
-        peaks.append(float(null[~constant].max()) if not constant.all() else np.nan)
+    peaks = np.empty((2, permutations))
+    for j, order in enumerate(_orders(len(classes), permutations, rng)):
+        for null, sides in enumerate(((blocks, _reordered(trials, order)), (_reordered(blocks, order), trials))):
+            permuted = _left_out(*sides, splits, classifier, shared_map, pairs)[~constant]
+            peaks[null, j] = permuted.max() if permuted.size else np.nan
     undefined = f"blocks {np.flatnonzero(constant).tolist()} are the same for all stimuli" if constant.any() else ""
-    variables = accuracy_variables(matrix, np.asarray(peaks), ("block", "time"), undefined)
+    variables = accuracy_variables(matrix, peaks, ("block", "time"), undefined)
     ceiling = _ceiling(trials, fold, classifier)
     text = "balanced accuracy, learned and tested at the same time of the brain"
     variables["accuracy_ceiling"] = xr.Variable(("time",), ceiling, {"units": "1", "long_name": text})
@@ -138,7 +141,7 @@ def generalise_across(
         "leave_out": "stimulus",
         "measure": "accuracy",
         "orientation": "similarity",
-        "null": permute_stimuli.name if permutations else "none",
+        "null": "permute_stimuli of either side, the larger p" if permutations else "none",
         "permutations": permutations,
         "cortexres_provenance": provenance(classes=names, folds=fold.tolist(), seed=seed),
     }
@@ -218,7 +221,12 @@ def _centred(examples: Examples, learned_from: np.ndarray) -> Examples:
     return Examples(examples.activity - mean, examples.classes, examples.stimuli)
 
 
-def _reordered(trials: Examples, order: np.ndarray) -> Examples:
-    """Return the trials with other stimuli's activity, a stimulus's trials together."""
-    rows = np.arange(trials.stimuli.size).reshape(order.size, -1)[order].ravel()
-    return Examples(trials.activity[:, rows], trials.classes, trials.stimuli)
+def _orders(n: int, permutations: int, rng: np.random.Generator) -> np.ndarray:
+    """Return orders of the stimuli, (permutations, n)."""
+    return permute_stimuli.orders(n, draws=permutations, rng=rng) if permutations else np.empty((0, n), dtype=int)
+
+
+def _reordered(examples: Examples, order: np.ndarray) -> Examples:
+    """Return the examples with other stimuli's activity, a stimulus's trials together."""
+    rows = np.arange(examples.stimuli.size).reshape(order.size, -1)[order].ravel()
+    return Examples(examples.activity[:, rows], examples.classes, examples.stimuli)
