@@ -111,6 +111,15 @@ def test_ordered_latencies_are_found(metric, latency) -> None:  # noqa: ANN001
     assert scores["null_rho"].dims == ("null", "draw")
 
 
+def test_where_blocks_are_so_alike_that_most_draws_are_in_order_the_slope_tells_the_truth_from_them() -> None:
+    data, net = layers_and_brain("ordered", 4.0, np.random.default_rng(12))
+    scores = latency_depth(data, net, draws=99, rng=0)
+    assert float(scores["rho"]) == pytest.approx(1.0)
+    in_order = np.abs(scores["null_rho"][0]) > 1 - 1e-9
+    assert float(in_order.mean()) > 0.05  # which is all that ranks could tell
+    assert float(scores["p"]) <= 0.02
+
+
 def test_a_distance_has_its_latency_where_it_is_least() -> None:
     data, net = layers_and_brain("ordered", 1.0, np.random.default_rng(2), signal=1.0)
     scores = latency_depth(data, net, metric=DISTANCE, draws=19, rng=0)
