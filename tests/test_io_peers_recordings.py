@@ -103,7 +103,7 @@ def test_spikes_are_counted_as_pynapple_counts() -> None:
     rng = np.random.default_rng(1)
     support = nap.IntervalSet(0, 60)
     trains = {k: nap.Ts(np.sort(rng.uniform(0, 60, 900))) for k in (4, 9)}
-    group = nap.TsGroup(trains, time_support=support, metadata={"area": ["V1", "LM"]})
+    group = nap.TsGroup(trains, time_support=support, metadata={"area": ["V1", "LM"], "response": [1, 2]})
     starts = np.arange(1.0, 59.0, 1.5)[:38]
     shown = ["grey", "grating"] * 19
     intervals = nap.IntervalSet(starts, starts + 0.2, metadata={"image": shown})
@@ -118,6 +118,9 @@ def test_spikes_are_counted_as_pynapple_counts() -> None:
     again = io.from_pynapple(group, onsets, bin_ms=20.0, window_ms=(0, 200))
     assert again["stimulus"].values.tolist() == [3, 8]
     np.testing.assert_array_equal(again["response"][0], brain["response"].sel(stimulus=1))
+    for trials, column in ((intervals, None), (onsets, "image"), (nap.Ts(t=starts), None)):
+        with pytest.raises(ArgumentError, match=f"stimulus={column!r} with trials in a {type(trials).__name__}, expec"):
+            io.from_pynapple(group, trials, bin_ms=20.0, stimulus=column)
     with pytest.raises(ArgumentError, match="metadata image, expected 'object'"):
         io.from_pynapple(group, intervals, bin_ms=20.0, stimulus="object")
     with pytest.raises(ArgumentError, match="have no duration, so the window cannot be told"):
@@ -141,5 +144,7 @@ def test_samples_of_pynapple_are_averaged() -> None:
     assert brain["response"].attrs["signal"] == "dF/F"
     single = io.from_pynapple(nap.Tsd(t=times, d=times), onsets[:2], **how)
     np.testing.assert_allclose(single["response"][..., 0], brain["response"][..., 0])
+    tensor = io.from_pynapple(nap.TsdTensor(t=times, d=values[:, None]), onsets[:2], **how)
+    np.testing.assert_allclose(tensor["response"], brain["response"])
     with pytest.raises(ArgumentError, match=r"signal=None and units='V' with a TsdFrame, expected both for samples"):
         io.from_pynapple(frame, onsets, bin_ms=20.0, units="V")

@@ -262,6 +262,8 @@ def test_neo_comes_back() -> None:
     block.segments[2].spiketrains.pop()
     with pytest.raises(ArgumentError, match=r"segment 2 has 12 units .* segment 0 has 13 .*expected the same in all"):
         io.from_neo(block, bin_ms=BIN_MS)
+    with pytest.raises(ArgumentError, match="the block has no segments, expected one per trial"):
+        io.from_neo(neo.Block(), bin_ms=BIN_MS)
     block.segments.insert(0, neo.Segment(stimulus=3))
     with pytest.raises(ArgumentError, match="no spike trains, expected one per unit"):
         io.from_neo(block, bin_ms=BIN_MS)
@@ -309,6 +311,10 @@ def test_neo_of_events() -> None:
         io.from_neo(block, bin_ms=20, events="shown")
     with pytest.raises(ArgumentError, match="signal is 'eeg', found 0 so named in a segment with lfp"):
         io.from_neo(block, bin_ms=20, events="on", signal="eeg")
+    block.segments[0].epochs[0].name = "shown"
+    with pytest.raises(ArgumentError, match="a segment has 2 events or epochs named 'shown', expected one; rename"):
+        io.from_neo(block, bin_ms=20, events="shown", window_ms=(0, 40))
+    block.segments[0].epochs[0].name = "on"
     times = block.segments[0].events[0].times
     block.segments[0].events[0] = neo.Event(times, name="shown")
     with pytest.raises(ArgumentError, match="'shown' have 0 labels for 2 times, expected one each"):
@@ -326,7 +332,7 @@ def brain_dataset(**attrs: str) -> xr.Dataset:
         "trial": np.arange(4),
         "time": ("time", np.arange(5) * 20.0 + 10, {"units": "ms", "bin_ms": 20.0}),
         "unit": np.arange(6),
-        "population": ("unit", ["recorded"] * 6),
+        "population": ("unit", ["E"] * 4 + ["I"] * 2),
         "name": ("unit", [f"site {k}" for k in range(6)]),
         "area": ("unit", ["V4"] * 3 + ["IT"] * 3),
         "label": ("stimulus", ["face", "car", "face"]),
@@ -373,6 +379,8 @@ def test_assemblies_by_name_and_in_other_units() -> None:
     assert brain["label"].values.tolist() == ["im_a", "im_b"]
     np.testing.assert_array_equal(brain["response"][0, :, 0], assembly[3:, :, 0])
     assert io.from_brainscore(io.to_brainscore(brain))["response"].attrs == brain["response"].attrs
+    stored = assembly.assign_coords(region=("neuroid", np.array([b"V4", b"IT"])))  # as HDF5 gives text
+    assert io.from_brainscore(stored, **how)["area"].values.tolist() == ["V4", "IT"]
     mixed = assembly.assign_coords({"image_id": ("presentation", [1] * 3 + [2] * 3)})
     mixed = mixed.assign_coords({"object_name": ("presentation", list("aabccc"))})
     assert "label" not in io.from_brainscore(mixed, **how).coords

@@ -118,6 +118,13 @@ def spike_rates(trains_ms: Sequence[Array], onsets_ms: Array, bins: EventBins) -
     return rates
 
 
+def means_of_samples(times_ms: Array, samples: Array) -> Callable[[Array, EventBins], Array]:
+    """Return what gives the means (event, time, unit) of samples (sample, unit) at increasing times."""
+    return lambda onsets, bins: sample_means(
+        lambda first, last: samples[first:last], lambda t: np.searchsorted(times_ms, t).astype(np.int64), onsets, bins
+    )
+
+
 def sample_means(
     read: Callable[[int, int], Array],
     samples_before: Callable[[Array], NDArray[np.int64]],

@@ -17,7 +17,13 @@ from cortexres.schema_rules import join_names
 
 DIMS = ("presentation", "time_bin", "neuroid")
 # What neuroids are called there, and here.
-NEUROID = {"neuroid_id": "name", "region": "area", "layer": "layer", "cell_type": "cell_type"}
+NEUROID = {
+    "neuroid_id": "name",
+    "region": "area",
+    "layer": "layer",
+    "cell_type": "cell_type",
+    "population": "population",
+}
 
 
 def from_brainscore(

@@ -15,7 +15,7 @@ from cortexres.io.event_windows import (
     common_window,
     covered,
     event_bins,
-    sample_means,
+    means_of_samples,
     spike_rates,
     warn_of_uncovered,
 )
@@ -80,6 +80,8 @@ def from_neo(
     Garcia et al. (2014), Front. Neuroinform. 8:10, doi:10.3389/fninf.2014.00010.
     """
     segments = [segment for segment in block.segments if events is None or _named(segment, events)]
+    if not segments and events is None:
+        raise ArgumentError("the block has no segments, expected one per trial, or events in them")
     if not segments:
         names = sorted({str(item.name) for s in block.segments for item in (*s.events, *s.epochs)})
         raise ArgumentError(f"events is {events!r} and the block has {join_names(names)}, expected one of them")
@@ -125,7 +127,12 @@ def _trials(
             )
         start, stop = source.observed_ms[0]
         return np.zeros(1), np.array([start]), np.array([stop]), [segment.annotations[stimulus]]
-    (event,) = _named(segment, events)
+    named = _named(segment, events)
+    if len(named) > 1:
+        raise ArgumentError(
+            f"a segment has {len(named)} events or epochs named {events!r}, expected one; rename the others"
+        )
+    event = named[0]
     onsets = _ms(event.times)
     if stimulus in event.array_annotations:
         shown = np.asarray(event.array_annotations[stimulus]).tolist()
@@ -181,9 +188,7 @@ def _signal_source(segment: Any, name: str) -> Source:
         observed_ms=np.array([[times[0], times[-1] + period]]),
         units=_unit_name(one),
         labels={"name": _names(list(channels))},
-        values=lambda onsets, bins: sample_means(
-            lambda first, last: samples[first:last], lambda t: np.searchsorted(times, t).astype(np.int64), onsets, bins
-        ),
+        values=means_of_samples(times, samples),
     )
 
 

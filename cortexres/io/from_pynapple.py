@@ -10,11 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cortexres.errors import ArgumentError
-from cortexres.io.event_windows import Array, common_window, event_bins, sample_means, spike_rates
+from cortexres.io.event_windows import Array, common_window, event_bins, means_of_samples, spike_rates
 from cortexres.io.recorded_brain import Source, brain_around_events
 from cortexres.schema_rules import join_names
-
-OMITTED = ("rate", "stimulus", "trial", "time", "unit", "label")  # no property of the unit, or a dim of the Dataset
 
 
 def from_pynapple(
@@ -57,8 +55,8 @@ def from_pynapple(
     Raises
     ------
     ArgumentError
-        Where samples come without `signal` and `units` or spikes with them, the metadata lack `stimulus`, or window and
-        bins do not fit.
+        Where samples come without `signal` and `units` or spikes with them, intervals without `stimulus` or onsets with
+        it, the metadata lack it, or window and bins do not fit.
     SchemaError
         Where values are NaN.
 
@@ -93,6 +91,12 @@ def from_pynapple(
 
 def _trials(trials: Any, stimulus: str | None) -> tuple[Array, Array, list[object]]:
     """Return onsets and durations in ms, NaN where there is none, and what was shown."""
+    kind = type(trials).__name__
+    if kind != ("Tsd" if stimulus is None else "IntervalSet"):
+        raise ArgumentError(
+            f"got stimulus={stimulus!r} with trials in a {kind}, expected a column of the metadata with an IntervalSet,"
+            " and None with a Tsd, whose values say what was shown"
+        )
     if stimulus is None:
         onsets = np.asarray(trials.t, dtype=float) * 1e3
         return onsets, np.full(onsets.size, np.nan), np.asarray(trials.values).tolist()
@@ -119,17 +123,15 @@ def _samples(frame: Any, units: str) -> Source:
     named = frame.values.ndim == 2
     period = float(np.median(np.diff(times))) if times.size > 1 else 0.0
     observed = np.asarray(frame.time_support.values, dtype=float) * 1e3
-    names = np.asarray(frame.columns).astype(str) if named else np.array(["0"])
+    names = np.asarray(frame.columns if named else np.arange(samples.shape[1])).astype(str)
     return Source(
         observed_ms=observed + np.array([0.0, period]),  # the last sample stands for a period, too
         units=units,
         labels={"name": names, **(_metadata(frame) if named else {})},
-        values=lambda onsets, bins: sample_means(
-            lambda first, last: samples[first:last], lambda t: np.searchsorted(times, t).astype(np.int64), onsets, bins
-        ),
+        values=means_of_samples(times, samples),
     )
 
 
 def _metadata(data: Any) -> dict[str, NDArray[Any]]:
-    names = [name for name in data.metadata_columns if name not in OMITTED]
-    return {str(name): np.asarray(data[name]) for name in names}
+    """What is known of the units, but for the mean rate, which pynapple adds by itself."""
+    return {str(name): np.asarray(data[name]) for name in data.metadata_columns if name != "rate"}

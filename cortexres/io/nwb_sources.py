@@ -13,8 +13,7 @@ from cortexres.io.event_windows import Array, sample_means, spike_rates
 from cortexres.io.recorded_brain import Source
 from cortexres.schema_rules import join_names
 
-# Columns of units tables that are no property of the unit, or named as a dim of the brain Dataset.
-OMITTED = ("spike_times", "obs_intervals", "electrodes", "stimulus", "trial", "time", "unit", "label")
+OMITTED = ("spike_times", "obs_intervals", "electrodes")  # columns of units tables that are no property of the unit
 
 
 def unit_source(file: Any) -> Source:

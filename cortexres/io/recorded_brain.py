@@ -16,6 +16,7 @@ from cortexres.provenance import provenance
 from cortexres.schema import BRAIN_DIMS, check_brain
 
 UNKNOWN = "recorded"
+TAKEN = ("response", "stimulus", "trial", "time", "unit", "label")  # names that the Dataset has for something else
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def recorded_brain(
     units, signal : str, str or None
         Units of the values, and what they are where they are no rates.
     labels : mapping of str to array (`unit`,)
-        What is known of the units; ``population`` is "recorded" where it is not among them.
+        What is known of the units, but for the names that the Dataset itself takes (`TAKEN`); ``population`` is
+        "recorded" where it is not among them.
     facts : mapping
         For the provenance: where the data come from and how they were read.
     relative_to : str or None
@@ -126,7 +128,7 @@ def recorded_brain(
     }
     if shown.names is not None:
         coords["label"] = ("stimulus", shown.names)
-    coords |= {name: ("unit", _plain(column)) for name, column in labels.items()}
+    coords |= {name: ("unit", _plain(column)) for name, column in labels.items() if name not in TAKEN}
     brain = xr.Dataset(
         {"response": (BRAIN_DIMS, values[shown.rows], attrs)},
         coords,
@@ -138,4 +140,6 @@ def recorded_brain(
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
     """Return numbers as they are and all else as text, so that any format can keep it."""
     values = np.asarray(column)
-    return values if values.dtype.kind in "iufb" else np.array([str(value) for value in values.tolist()])
+    if values.dtype.kind in "iufb":
+        return values
+    return np.array([value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()])
