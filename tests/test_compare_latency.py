@@ -10,8 +10,9 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
 from cortexres.compare import linear_cka, rsa
+from cortexres.compare.inference.depth_order import rank_correlations
 from cortexres.compare.inference.latencies import Onset, Peak
-from cortexres.compare.inference.latency_depth import latency_depth, rank_correlations
+from cortexres.compare.inference.latency_depth import latency_depth
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
 from cortexres.compare.measures.measure import Measure
 from cortexres.errors import ArgumentError, SchemaError

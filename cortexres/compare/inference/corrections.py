@@ -59,6 +59,9 @@ class MaxStatistic:
 class FalseDiscoveryRate:
     """Each cell's own p-value, adjusted so that the expected share of false cells among those found is bounded.
 
+    The least p-value of a cell is 1 / (permutations + 1), and of a lone cell it is multiplied by the number of cells:
+    fewer permutations than cells / level find broad effects only.
+
     Parameters
     ----------
     method : {"bh", "by"}

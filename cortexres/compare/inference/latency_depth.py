@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import xarray as xr
-from scipy import stats
 
+from cortexres.compare.inference.depth_order import Alternative, naive_p, order_of, p_of, unordered
 from cortexres.compare.inference.latencies import Latency, Peak
 from cortexres.compare.inference.null_maps import null_maps, score_map
 from cortexres.compare.inference.resampled_maps import resampled_stimuli
@@ -17,11 +15,6 @@ from cortexres.compare.nulls.stimuli import permute_stimuli
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
-
-# Rank correlations and slopes closer than this are the same but for rounding.
-SAME = 1e-9
-
-Alternative = Literal["two-sided", "increasing"]
 
 
 def latency_depth(
@@ -103,66 +96,34 @@ def latency_depth(
     observed = sign * score_map(metric, brain, network)
     samples = sign * resampled_stimuli(metric, brain, network, draws=draws, rng=rng)
     permutations = sign * null_maps(metric, brain, network, permute_stimuli, draws=draws, rng=rng)
-    latencies = latency.of(observed[None], time)[0]
+    latencies, resampled = latency.of(observed[None], time)[0], latency.of(samples, time)
     usable = np.isfinite(latencies)
-    order = _order(latencies[None, usable])
-    rho, slope = order[:, 0]
-    drawn = {
-        "one time course": _order(latency.of(_unordered(observed, samples), time)[:, usable]),
-        "unrelated": _order(latency.of(permutations, time)[:, usable]),
+    nulls = {
+        name: order_of(latency.of(maps, time)[:, usable])
+        for name, maps in (("one time course", unordered(observed, samples)), ("unrelated", permutations))
     }
-    p, p_unrelated = (_p(order[:, 0], values, alternative) for values in drawn.values())
-    resampled = latency.of(samples, time)
-    low, high = _interval(resampled)
-    (slope_low,), (slope_high,) = _interval(_order(resampled[:, usable])[1][:, None])
-    reason = _reason(int(usable.sum()), rho)
-    told = {
-        "rho": (rho, "rank correlation of latency and depth"),
-        "p": (p, "p-value against one time course for all blocks"),
-        "p_unrelated": (p_unrelated, "p-value against no relation of brain and network"),
-        "p_naive": (_naive(rho, int(usable.sum()), alternative), "p-value if blocks were independent, to compare with"),
-    }
-    where = "" if usable.all() else f"at blocks {', '.join(str(b) for b in network['block'].values[~usable][:5])}"
-    times = {
-        "latency_ms": (np.where(usable, latencies, np.nan), f"latency of the {latency.name}"),
-        "latency_ms_low": (np.where(usable, low, np.nan), "lower end of the 95 % bootstrap interval over stimuli"),
-        "latency_ms_high": (np.where(usable, high, np.nan), "upper end of the 95 % bootstrap interval over stimuli"),
-    }
-    slopes = {
-        "slope": (slope, "slope of latency over depth"),
-        "slope_low": (slope_low, "lower end of the 95 % bootstrap interval over stimuli"),
-        "slope_high": (slope_high, "upper end of the 95 % bootstrap interval over stimuli"),
-    }
-    variables = {
-        name: xr.Variable(("block",), values, {"units": "ms", "long_name": text, "undefined": where})
-        for name, (values, text) in times.items()
-    } | {
-        name: xr.Variable((), value, {"units": "1", "long_name": text, "undefined": reason})
-        for name, (value, text) in told.items()
-    }
-    variables |= {
-        name: xr.Variable((), value, {"units": "ms/block", "long_name": text, "undefined": reason})
-        for name, (value, text) in slopes.items()
-    }
-    attrs = {"units": "1", "long_name": "rank correlations under the nulls", "undefined": ""}
-    variables["null_rho"] = xr.Variable(("null", "draw"), np.stack([values[0] for values in drawn.values()]), attrs)
+    blocks = network["block"].values
+    where = "" if usable.all() else f"at blocks {', '.join(str(b) for b in blocks[~usable][:5])}"
+    null_attrs = {"units": "1", "long_name": "rank correlations under the nulls", "undefined": ""}
+    variables = (
+        _per_block(np.where(usable, latencies, np.nan), np.where(usable, resampled, np.nan), latency, where)
+        | _overall(latencies[usable], resampled[:, usable], nulls, alternative)
+        | {"null_rho": xr.Variable(("null", "draw"), np.stack([order[0] for order in nulls.values()]), null_attrs)}
+    )
     coords = {str(k): c.variable for k, c in network.coords.items() if c.dims == ("block",)}
     facts = provenance(metric=metric.name, latency=latency.name, alternative=alternative, draws=draws, seed=seed)
-    return xr.Dataset(
-        variables,
-        coords=coords | {"name": xr.Variable(("null",), list(drawn))},
-        attrs={
-            "model": str(network.attrs.get("model", "")),
-            "metric": metric.name,
-            "orientation": metric.orientation,
-            "latency": latency.name,
-            "alternative": alternative,
-            "n_stimuli": brain.sizes["stimulus"],
-            "n_trials": brain.sizes["trial"],
-            "draws": draws,
-            "cortexres_provenance": facts,
-        },
-    )
+    attrs = {
+        "model": str(network.attrs.get("model", "")),
+        "metric": metric.name,
+        "orientation": metric.orientation,
+        "latency": latency.name,
+        "alternative": alternative,
+        "n_stimuli": brain.sizes["stimulus"],
+        "n_trials": brain.sizes["trial"],
+        "draws": draws,
+        "cortexres_provenance": facts,
+    }
+    return xr.Dataset(variables, coords=coords | {"name": xr.Variable(("null",), list(nulls))}, attrs=attrs)
 
 
 def _after_onset(brain: xr.Dataset) -> xr.Dataset:
@@ -172,75 +133,48 @@ def _after_onset(brain: xr.Dataset) -> xr.Dataset:
     return brain.isel(time=after)
 
 
-def rank_correlations(latencies: np.ndarray) -> np.ndarray:
-    """Return Spearman's correlation with depth, (draw,), of latencies (draw, block).
-
-    It is 0, no order, where all latencies of a draw are the same; NaN where fewer than three blocks are there. A block
-    that has no latency in a draw has the middle rank there: it speaks neither for nor against an order.
-    """
-    blocks = latencies.shape[1]
-    if blocks < 3:
-        return np.full(len(latencies), np.nan)
-    missing = np.isnan(latencies)
-    # Missing ones are ranked last, after which the others have the ranks they have among themselves.
-    ranks = stats.rankdata(np.where(missing, np.inf, latencies), axis=1)
-    count = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
-    ranks = np.where(missing, 0.0, ranks - (count + 1) / 2)
-    depth = np.arange(blocks) - (blocks - 1) / 2
-    norms = np.sqrt(np.sum(ranks**2, axis=1) * np.sum(depth**2))
-    rho: np.ndarray = ranks @ depth / np.where(norms > 0, norms, 1.0)
-    return rho
+def _per_block(
+    latencies: np.ndarray, resampled: np.ndarray, latency: Latency, undefined: str
+) -> dict[str, xr.Variable]:
+    """Return the latencies of the blocks and their intervals."""
+    low, high = _interval(resampled)
+    told = {
+        "latency_ms": (latencies, f"latency of the {latency.name}"),
+        "latency_ms_low": (low, "lower end of the 95 % bootstrap interval over stimuli"),
+        "latency_ms_high": (high, "upper end of the 95 % bootstrap interval over stimuli"),
+    }
+    return {
+        name: xr.Variable(("block",), values, {"units": "ms", "long_name": text, "undefined": undefined})
+        for name, (values, text) in told.items()
+    }
 
 
-def _unordered(observed: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Return maps (draw, time, block) without an order of the blocks, with the errors that the samples show.
-
-    The curve that all blocks share is the mean over blocks; each has it with its own offset and scale (least squares).
-    """
-    defined = np.isfinite(observed)
-    columns = defined.any(axis=0)
-    rows = defined[:, columns].all(axis=1)
-    used = observed[np.ix_(rows, columns)]
-    mean = used.mean(axis=1) if used.size else np.zeros(rows.sum())
-    curve = mean - mean.mean() if mean.size else mean
-    power = float(curve @ curve)
-    scale = curve @ used / power if power > 0 else np.zeros(used.shape[1])
-    fitted = np.full(observed.shape, np.nan)
-    fitted[np.ix_(rows, columns)] = (used.mean(axis=0) if used.size else 0.0) + curve[:, None] * scale
-    maps: np.ndarray = fitted + (samples - observed)
-    return maps
-
-
-def _order(latencies: np.ndarray) -> np.ndarray:
-    """Return rank correlation and slope (2, draw) of latencies (draw, block) over depth; see `rank_correlations`."""
-    blocks = latencies.shape[1]
-    if blocks < 3:
-        return np.full((2, len(latencies)), np.nan)
-    missing = np.isnan(latencies)
-    count = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
-    filled = np.where(missing, 0.0, latencies)
-    deviations = np.where(missing, 0.0, filled - filled.sum(axis=1, keepdims=True) / count)
-    depth = np.arange(blocks) - (blocks - 1) / 2
-    return np.stack([rank_correlations(latencies), deviations @ depth / (depth @ depth)])
-
-
-def _p(order: np.ndarray, drawn: np.ndarray, alternative: Alternative) -> float:
-    """Return the share of draws (2, draw) that are ordered as much: by rank correlation, then by slope."""
-    if np.isnan(order).any():
-        return np.nan
-    if alternative == "two-sided":
-        order, drawn = np.abs(order), np.abs(drawn)
-    same = np.abs(drawn[0] - order[0]) <= SAME
-    reached = ~same & (drawn[0] > order[0]) | same & (drawn[1] >= order[1] - SAME)
-    return float((1 + reached.sum()) / (1 + reached.size))
-
-
-def _naive(rho: float, blocks: int, alternative: Alternative) -> float:
-    """Return the p-value of Spearman's correlation by Student's t with blocks - 2 degrees of freedom."""
-    if np.isnan(rho):
-        return np.nan
-    t = rho * np.sqrt((blocks - 2) / max((1 - rho) * (1 + rho), 1e-30))
-    return float(stats.t.sf(t, blocks - 2) if alternative == "increasing" else 2 * stats.t.sf(abs(t), blocks - 2))
+def _overall(
+    latencies: np.ndarray, resampled: np.ndarray, nulls: dict[str, np.ndarray], alternative: Alternative
+) -> dict[str, xr.Variable]:
+    """Return rank correlation, slope and p-values of latencies (block,), those of samples being (draw, block)."""
+    order = order_of(latencies[None])
+    rho, slope = order[:, 0]
+    (low,), (high,) = _interval(order_of(resampled)[1][:, None])
+    p, p_unrelated = (p_of(order[:, 0], drawn, alternative) for drawn in nulls.values())
+    few = f"{latencies.size} blocks have a latency, which is too few for a rank correlation" if np.isnan(rho) else ""
+    told = {
+        "rho": (rho, "rank correlation of latency and depth", "1"),
+        "p": (p, "p-value against one time course for all blocks", "1"),
+        "p_unrelated": (p_unrelated, "p-value against no relation of brain and network", "1"),
+        "p_naive": (
+            naive_p(rho, latencies.size, alternative),
+            "p-value if blocks were independent, to compare with",
+            "1",
+        ),
+        "slope": (slope, "slope of latency over depth", "ms/block"),
+        "slope_low": (low, "lower end of the 95 % bootstrap interval over stimuli", "ms/block"),
+        "slope_high": (high, "upper end of the 95 % bootstrap interval over stimuli", "ms/block"),
+    }
+    return {
+        name: xr.Variable((), value, {"units": units, "long_name": text, "undefined": few})
+        for name, (value, text, units) in told.items()
+    }
 
 
 def _interval(latencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,9 +184,3 @@ def _interval(latencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if some.any():
         low[some], high[some] = np.nanquantile(latencies[:, some], (0.025, 0.975), axis=0)
     return low, high
-
-
-def _reason(blocks: int, rho: float) -> str:
-    if np.isnan(rho):
-        return f"{blocks} blocks have a latency, which is too few for a rank correlation"
-    return ""
