@@ -49,6 +49,8 @@ def generalise_across(
     Of the others, half teach the map and half the classifiers, then the halves change roles. A classifier never sees
     brain activity, and no stimulus has two parts: a map takes the brain's classes to whatever states the network has
     for its stimuli, and with the same stimuli to learn from, classifiers would find them there, in random states too.
+    A learned map still takes any code for classes to any other. What is shown is that one map for all times and blocks
+    does, for other stimuli, then and there; not that the codes were alike before it, for which `same_units_map` is.
 
     At every time and block the mean over the stimuli learned from is taken off, on both sides: levels that move for
     all stimuli alike are no code.
