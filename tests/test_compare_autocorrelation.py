@@ -80,6 +80,19 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 50 <= covered <= 60
 
 
+def test_interval_of_two_trials_counts_what_they_say_once() -> None:
+    """Deviations of two trials from their mean are the same but for the sign: resampled as two, they cover 2 in 3."""
+    covered = 0
+    for seed in range(60):
+        data = fluctuating(np.random.default_rng(200 + seed), bins=60, units=4, trials=2)
+        more = [fluctuating(np.random.default_rng(1000 * k + seed), bins=60, units=4, trials=2) for k in (1, 2, 3)]
+        data = xr.concat([data, *more], "stimulus", join="override", data_vars="all")
+        data = data.assign_coords(stimulus=np.arange(12))
+        found = intrinsic_timescale(data, bootstraps=100, rng=seed)
+        covered += bool(found["tau_ms_low"] <= TAU <= found["tau_ms_high"])
+    assert 48 <= covered <= 60
+
+
 def test_window_seed_and_what_the_result_says() -> None:
     data = fluctuating(np.random.default_rng(3))
     first, again = (intrinsic_timescale(data, bootstraps=20, rng=4) for _ in range(2))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.linalg import helmert
 from scipy.optimize import minimize_scalar
 
 from cortexres.compare.dynamics.trajectories import trajectories
@@ -161,9 +162,14 @@ def fit_decay(lags: np.ndarray, correlations: np.ndarray, weights: np.ndarray, t
 
 
 def _shares(states: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return what each trial adds to the autocorrelation (trial of any stimulus, lag), and how many units vary."""
-    stimuli, trials, bins, _ = states.shape
-    off = (states - states.mean(axis=1, keepdims=True)).reshape(stimuli * trials, bins, -1)
+    """Return what each contrast of trials adds to the autocorrelation, (contrast, lag), and how many units vary.
+
+    Orthonormal contrasts of the trials of a stimulus have the same sum of products as the deviations from their mean,
+    but are independent where trials are, so that they can be resampled: of two trials, both deviations are one.
+    """
+    stimuli, trials, bins, units = states.shape
+    off = states - states.mean(axis=1, keepdims=True)  # which leaves exactly 0 where trials are all the same
+    off = np.einsum("ck,sktu->sctu", helmert(trials), off).reshape(stimuli * (trials - 1), bins, units)
     size = np.sqrt(np.mean(off**2, axis=(0, 1)))
     # Each unit counts as much, whatever its rate; rounding of rates that never vary is no variance.
     varies = size > ROUNDING * np.abs(states).max(axis=(0, 1, 2))
@@ -171,13 +177,13 @@ def _shares(states: np.ndarray) -> tuple[np.ndarray, int]:
         raise ArgumentError("got no unit whose trials differ, expected at least one that does")
     off = off[:, :, varies] / size[varies]
     variance = np.mean(off**2, axis=(0, 2))
-    shares = np.full((stimuli * trials, bins), np.nan)
+    shares = np.full((len(off), bins), np.nan)
     for lag in range(bins):
         norm = np.sqrt(variance[: bins - lag].mean() * variance[lag:].mean())
         if norm > 0:
             products = np.einsum("rtu,rtu->r", off[:, : bins - lag], off[:, lag:])
             shares[:, lag] = products / ((bins - lag) * off.shape[2] * norm)
-    return shares / (stimuli * trials), off.shape[2]
+    return shares / len(off), off.shape[2]
 
 
 def _interval(
@@ -188,7 +194,7 @@ def _interval(
     bootstraps: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return the quantiles of tau over resampled trials."""
+    """Return the quantiles of tau over resampled contrasts of trials."""
     count = len(shares)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=bootstraps) @ shares
     found, _ = _on_grid(lags, drawn, weights, taus)
