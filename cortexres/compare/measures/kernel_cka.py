@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
@@ -57,8 +57,10 @@ def gaussian_cka(name: str, *, width: float = 1.0, debiased: bool = True) -> Sim
     if not width > 0:
         raise ArgumentError(f"got width={width}, expected one above 0, in median distances between stimuli")
     relation = partial(_u_centred if debiased else _centred, width=width)
-    # The median is one of the sample.
-    return Similarity(name, relation, minimum_stimuli=4 if debiased else 3, sample="stimuli")
+    # Pairs of a stimulus with its own copies would undo the debiasing, so samples weigh the pairs of the whole data,
+    # under its kernel: the width is a choice, and no estimate that has to be made anew.
+    sample: Literal["pairs", "stimuli"] = "pairs" if debiased else "stimuli"
+    return Similarity(name, relation, minimum_stimuli=4 if debiased else 3, sample=sample)
 
 
 def _u_centred(activity: Any, *, width: float) -> Any:
