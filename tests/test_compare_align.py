@@ -131,6 +131,20 @@ def test_an_euler_network_lies_on_its_differential_equation(gain: float, step_ms
         assert "blocks 0: " in aligned["t_ms"].attrs["undefined"]
 
 
+@pytest.mark.parametrize(("sd", "above"), [(1.0, 0.02), (4.0, 0.08)])
+def test_a_right_model_reaches_its_ceiling_whatever_the_noise(sd: float, above: float) -> None:
+    """Over the ceiling of half the trials, the same scores would be 1.04 and 1.7."""
+    time, truth = np.arange(2.5, 120.0, 5.0), np.array([12.5, 32.5, 47.5, 67.5, 87.5])
+    ratios = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        both = 200 + turning(30, np.concatenate([time, truth]), rng)
+        data = brain(both[:, : time.size], sd=sd, trials=8, rng=rng)
+        net = network(both[:, time.size :], dt_ms=None)
+        ratios.append(float(align(data, net, null=None, bootstraps=0, rng=seed)["score_ratio"]))
+    assert -0.01 < np.mean(ratios) - 1 < above
+
+
 @pytest.mark.parametrize("metric", [linear_cka, rsa], ids=lambda m: m.name)
 def test_a_turn_between_baseline_and_plateau_is_found(metric) -> None:  # noqa: ANN001
     data, net, truth = turned(sd=2.0)
@@ -146,7 +160,9 @@ def test_a_turn_between_baseline_and_plateau_is_found(metric) -> None:  # noqa: 
     assert float(aligned["score"]) > float(aligned["score_null_95"]) > float(aligned["score_null_mean"])
     assert float(aligned["score_low"]) <= float(aligned["score"]) <= float(aligned["score_high"])
     assert 0 <= float(aligned["loss"]) < 0.05
-    assert float(aligned["score_ratio"]) == pytest.approx(float(aligned["score"] / aligned["score_ceiling"]))
+    half = float(aligned["score_ceiling"])
+    assert float(aligned["score_model_ceiling"]) == pytest.approx(np.sqrt(2 * half / (1 + half)))
+    assert float(aligned["score_ratio"]) == pytest.approx(float(aligned["score"] / aligned["score_model_ceiling"]))
     # The null's maps rise just as well.
     assert float(aligned["null_t_ms_high"][-1]) > float(aligned["null_t_ms_low"][0])
 

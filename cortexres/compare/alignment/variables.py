@@ -10,6 +10,7 @@ from cortexres.compare.alignment.mapping import Maps, at_times
 from cortexres.compare.nulls import p_value
 
 PARAMETER_UNITS = {"slope": "ms", "intercept": "ms"}
+MODEL_CEILING = "what a right model without noise scores: root of the ceiling of all trials, by Spearman-Brown"
 PARAMETER_TEXTS = {"slope": "time of the map per block", "intercept": "time of the map at block 0"}
 
 Variables = dict[str, xr.Variable]
@@ -56,17 +57,23 @@ def score_variables(values: np.ndarray, observed: Maps, fit: Fit, used: np.ndarr
 
 
 def ceiling_variables(ceiling: xr.Variable, observed: Maps, fit: Fit, used: np.ndarray) -> Variables:
-    """Return the ceiling (time), what it is at the times of the blocks, and the score over that."""
+    """Return the ceiling (time), what it is at the times of the blocks, and the score over what that lets one reach.
+
+    A score against all trials is set beside what a right model reaches with all trials (`trial_ceiling`), taken from
+    the mean over blocks, as single blocks may have a ceiling below 0.
+    """
     values = np.asarray(ceiling.values, dtype=float)
     at = at_times(np.repeat(values[None, :, None], used.sum(), axis=2), fit.axes.time, observed.times[:1, used])
     mean = float(at.mean()) if used.any() else np.nan
-    ratio = fit.score(observed.costs, used)[0] / mean if mean > 0 and fit.sign > 0 else np.nan
+    model = (2 * mean / (1 + mean)) ** 0.5 if mean > 0 and fit.sign > 0 else np.nan
+    ratio = fit.score(observed.costs, used)[0] / model
     reason = "" if np.isfinite(mean) else str(ceiling.attrs["undefined"]) or "no block has a time"
     no_ratio = "a distance has no share of a ceiling" if fit.sign < 0 else reason or "the ceiling is not above zero"
     return {
         "ceiling": ceiling,
         "score_ceiling": variable((), mean, "1", "mean over blocks of the ceiling at their times", reason),
-        "score_ratio": variable((), ratio, "1", "score over its ceiling", "" if np.isfinite(ratio) else no_ratio),
+        "score_model_ceiling": variable((), model, "1", MODEL_CEILING, "" if np.isfinite(model) else no_ratio),
+        "score_ratio": variable((), ratio, "1", "score over its model ceiling", "" if np.isfinite(ratio) else no_ratio),
     }
 
 
