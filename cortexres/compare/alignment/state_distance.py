@@ -39,4 +39,9 @@ state_distance = Measure("state_distance", _flat, _mean_squares, orientation="di
 
 Unlike the measures of geometry it sees how far a response has come, so that it tells times apart at which the relations
 of the stimuli are the same. It needs the same units on both sides, in the same unit of measurement.
+
+Trial noise adds the variance of the mean to it. Where that is the same at all times no map is moved. Where it grows
+with the rate, as with counts of spikes, times of low rates look nearer: blocks come out 7 to 12 ms too early with 30
+single cells, bins of 5 ms, 10 trials and rates that rise from 5 to 5-65 Hz with 20 ms, and the interval, which is over
+stimuli, does not show it. Average over populations, take more trials or wider bins, or use a measure of geometry.
 """

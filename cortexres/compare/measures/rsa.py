@@ -64,8 +64,11 @@ def _related(values: Any, *, dissimilarity: Callable[[Any], Any], comparison: Pa
 rsa = representational_similarity("rsa")
 """Pearson correlation, over pairs of stimuli, of squared Euclidean distances (Kriegeskorte et al. 2008).
 
-Trial noise adds about the same to every squared distance, so the correlation is little biased by it; and a
-linear relation of the distances is what one linear read-out expects.
+A linear relation of the distances is what one linear read-out expects. Trial noise adds to a squared distance the sum
+of both stimuli's noise variances. Where those are alike the correlation is only lowered by it. Where they are not, as
+with counts of spikes, the sums of the rates show as geometry (correlation with the true distances .48 in bins of 5 ms
+at up to 20 Hz and 10 trials, .90 in bins of 25 ms; stimuli of unequal noise and the same mean correlate by .92 between
+halves of trials): then use `rsa_crossnobis` or `linear_cka`, which have no such term.
 """
 
 rsa_spearman = representational_similarity("rsa_spearman", comparison=spearman)
