@@ -302,6 +302,10 @@ def test_the_straight_map_of_least_cost_is_found(ends: tuple[float, float], bin_
     np.testing.assert_allclose(maps.times[0], truth, atol=0.03 * bin_ms)
     assert maps.parameters["slope"][0] == pytest.approx((ends[1] - ends[0]) / 5, abs=0.01 * bin_ms)
     assert maps.parameters["intercept"][0] == pytest.approx(ends[0], abs=0.03 * bin_ms)
+    # Block 0 of a measure of geometry has no value: the intercept is the time that it would have.
+    later = Affine().maps(cost[None], Axes(where.time, bin_ms, where.block + 1))
+    expected = ends[0] - (ends[1] - ends[0]) / 5
+    assert later.parameters["intercept"][0] == pytest.approx(expected, abs=0.04 * bin_ms)
 
 
 def test_the_straight_map_beats_all_straight_maps_through_bins() -> None:
