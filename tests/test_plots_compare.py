@@ -22,11 +22,13 @@ from cortexres.compare.dynamics.generator_distance import generator_distance
 from cortexres.compare.dynamics.generators import generators
 from cortexres.compare.encoding.generalise import generalise
 from cortexres.compare.inference.latency_depth import latency_depth
+from cortexres.compare.inference.significance import significance
 from cortexres.compare.shared_space import shared_space
 from cortexres.compare.updates.against_velocity import updates_against_velocity
 from cortexres.compare.updates.components import components
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import plain_names
+from cortexres.plots.significance import draw_outline
 from cortexres.plots.style import figure_of
 
 
@@ -139,16 +141,18 @@ def texts(ax: Axes) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_drawn_on_the_axes_given_and_whole_in_the_figure(name: str, ax: Axes) -> None:
+def test_drawn_on_the_axes_given_and_whole_in_a_small_figure(name: str) -> None:
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    ax = figure.subplots()
     assert DRAWINGS[name](ax) is ax
-    figure = ax.get_figure()
-    assert isinstance(figure, Figure)
     assert plots.png(figure, width_px=400).startswith(b"\x89PNG")
     box = figure.get_tightbbox()
     assert -0.05 <= box.x0 < box.x1 <= figure.get_figwidth() + 0.05
     assert -0.05 <= box.y0 < box.y1 <= figure.get_figheight() + 0.05
     width = ax.get_position().width
     assert width > 0.5, "what stands beside the axes leaves too little of them"
+    legend = ax.get_legend()
+    assert legend is None or not legend.get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
     if name != "dissimilarity_movie":  # frames have no axes
         assert ax.get_xlabel()
         assert ax.get_ylabel()
@@ -183,7 +187,7 @@ def test_map_holds_path_interval_and_null(ax: Axes) -> None:
     strip = ax.child_axes[0]
     np.testing.assert_allclose(np.asarray(strip.images[0].get_array())[0], scores()["linear_cka_ceiling"])
     assert texts(ax) == [
-        "p < .05, corrected over the map",
+        "p < .05, corrected for the whole\nmap by its largest value,\npermute stimuli",
         "t = k dt",
         "time of the block",
         "its 95 % interval",
@@ -215,10 +219,21 @@ def test_the_best_of_distances_is_the_least(ax: Axes) -> None:
     assert "5 % with permuted stimuli" in texts(ax)
 
 
-def test_p_values_that_are_not_corrected_are_called_so(ax: Axes) -> None:
-    made = scores()[["rsa"]].assign(rsa_p_cell=scores()["rsa_p"].assign_attrs(long_name="p-value of each cell"))
+def test_corrected_p_values_are_drawn_before_those_of_each_cell(ax: Axes) -> None:
+    made = significance(*sides(), metric=rsa, permutations=40, rng=0)
     plots.similarity_map(made, ax)
-    assert "p < .05, not corrected" in texts(ax)
+    assert "p < .05, max" in texts(ax)
+    alone = made[["rsa", "rsa_p_cell"]]
+    plots.similarity_map(alone, ax)
+    assert "p < .05 of each cell alone" in texts(ax)
+
+
+def test_outlines_run_along_the_edges_of_cells(ax: Axes) -> None:
+    p = xr.DataArray([[1.0, 0.01, np.nan], [1.0, 1.0, 1.0]], {"block": [0, 1], "time": [0.0, 10.0, 20.0]})
+    draw_outline(ax, p)
+    drawn = next(item for item in ax.collections if isinstance(item, LineCollection))
+    found = {tuple(map(tuple, segment.tolist())) for segment in drawn.get_segments()}
+    assert found == {((5, -0.5), (5, 0.5)), ((15, -0.5), (15, 0.5)), ((5, 0.5), (15, 0.5))}
 
 
 def test_figure_of_maps_takes_an_alignment() -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import beside, chosen_name, onset_line
 from cortexres.plots.similarity_map import is_distance
-from cortexres.plots.style import BLACK, GREY, readable, tidy
+from cortexres.plots.style import BLACK, GREY, name_finding, readable, tidy
 
 SHOWN = 6
 
@@ -62,14 +62,15 @@ def block_curves(
     _draw_ceiling(ax, scores.get(f"{name}_ceiling"), ceiling)
     chance = beside(scores, name, "null_max")
     if chance is not None:
-        ax.axhline(float(chance), color=GREY, lw=1.4, ls=":", label="chance, 95 %")
+        share = "5 %" if is_distance(scores, name) else "95 %"
+        ax.axhline(float(chance), color=GREY, lw=1.4, ls=":", label=f"chance, {share}")
     ax.set_xlim(time[0], time[-1])
     onset_line(ax)
     ax.set_xlabel("time after onset (ms)")
     what = readable(str(scores.attrs.get("metric", name)))
     ax.set_ylabel(what)
     count = scores.attrs.get("n_stimuli")
-    ax.set_title(f"{what} of each block and the brain" + (f", {count} stimuli" if count else ""), loc="left")
+    name_finding(ax, f"{what} of each block and the brain" + (f", {count} stimuli" if count else ""))
     ax.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     tidy(ax)
     return ax

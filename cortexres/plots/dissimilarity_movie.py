@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import axis_label, need_variables
-from cortexres.plots.style import figure_of, tidy
+from cortexres.plots.style import figure_of, name_finding, tidy
 
 FRAMES = 8
-UNDEFINED = "#DDDDDD"
 
 
 def dissimilarity_movie(
@@ -57,7 +56,7 @@ def dissimilarity_movie(
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     name = str(values.attrs.get("long_name", "dissimilarity")).split(":")[0]
-    ax.set_title(f"{movie.sizes['stimulus']} stimuli: {name}", loc="left", pad=22)
+    name_finding(ax, f"{movie.sizes['stimulus']} stimuli: {name}", pad=22)
     bar = ax.inset_axes((1.015, 0.0, 0.02, 1.0))  # as high as the frames, whose height their shape decides
     figure_of(ax).colorbar(image, cax=bar, label=axis_label(values, "dissimilarity"))
     tidy(ax)

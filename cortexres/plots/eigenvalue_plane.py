@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import need_variables, number
-from cortexres.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, tidy
+from cortexres.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, legend_below, name_finding, tidy
 
 MARKS = ((VERMILION, "o"), (BLUE, "x"), (GREEN, "^"), (PURPLE, "s"), (ORANGE, "D"), (SKY, "v"))
 
@@ -39,17 +40,18 @@ def eigenvalue_plane(spectra: Mapping[str, xr.Dataset], ax: Axes, *, distance: x
         need_variables(data, "a spectrum", "compare.generators", "generator_real", "generator_imag")
     if distance is not None:
         _join(spectra, ax, distance)
+    marks: list[Line2D] = []
     for (name, data), (colour, marker) in zip(spectra.items(), MARKS, strict=False):
         fit = f", fit {number(data['fit'])}" if "fit" in data else ""
         label = f"{name}: {data.attrs.get('form', 'generator')}{fit}"
         places = data["generator_real"], data["generator_imag"]
-        ax.plot(*places, marker, color=colour, mfc="none", ms=9, mew=1.8, label=label)
+        marks += ax.plot(*places, marker, color=colour, mfc="none", ms=9, mew=1.8, label=label)
     ax.axvline(0, color=GREY, lw=1.0)
     ax.axhline(0, color=GREY, lw=0.6)
     ax.set_xlabel("rate of growth (1/ms)")
     ax.set_ylabel("angular frequency (1/ms)")
     ax.margins(0.15)
-    ax.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.14))
+    legend_below(ax, marks, columns=1)
     tidy(ax)
     return ax
 
@@ -63,4 +65,4 @@ def _join(spectra: Mapping[str, xr.Dataset], ax: Axes, distance: xr.Dataset) -> 
     for k, partner in enumerate(match):
         ends = (pair[0].isel(generator=k), pair[1].isel(generator=int(partner)))
         ax.plot(*([float(end[f"generator_{part}"]) for end in ends] for part in ("real", "imag")), color=GREY, lw=1.0)
-    ax.set_title(f"relative distance {number(distance['generator_distance_relative'])}", loc="left")
+    name_finding(ax, f"relative distance {number(distance['generator_distance_relative'])}")

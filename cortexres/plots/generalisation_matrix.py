@@ -7,11 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.errors import ArgumentError
-from cortexres.plots.labels import beside, number
-from cortexres.plots.style import BLACK, colour_bar, tidy
-
-LEVEL = 0.05
-UNDEFINED = "#DDDDDD"
+from cortexres.plots.labels import number
+from cortexres.plots.significance import draw_outline, p_values, share_text
+from cortexres.plots.style import BLACK, UNDEFINED, colour_bar, name_finding, tidy
 
 
 def generalisation_matrix(scores: xr.Dataset, ax: Axes, *, name: str = "accuracy") -> Axes:
@@ -42,10 +40,9 @@ def generalisation_matrix(scores: xr.Dataset, ax: Axes, *, name: str = "accuracy
     chance = float(scores.attrs.get("chance", 0.0))
     mesh = ax.pcolormesh(x, y, values, cmap="viridis", vmin=chance, vmax=1.0, shading="nearest")
     ax.set_facecolor(UNDEFINED)
-    p = beside(scores, name, "p")
-    if p is not None and bool((p < LEVEL).any()) and not bool((p < LEVEL).all()):
-        for colour, width in (("black", 3.2), ("white", 1.6)):  # edged, to be seen on any colour
-            ax.contour(x, y, p.fillna(1.0), levels=[LEVEL], colors=colour, linewidths=width)
+    p = p_values(scores, name)
+    if p is not None:
+        draw_outline(ax, p.transpose(rows, columns))
     if columns.removesuffix("_test") == rows:
         ax.plot([x[0], x[-1]], [x[0], x[-1]], color=BLACK, lw=1.0, ls="--")
     # learned where nothing can be told apart, accuracies fall below chance by chance: the darkest colour says so
@@ -57,8 +54,8 @@ def generalisation_matrix(scores: xr.Dataset, ax: Axes, *, name: str = "accuracy
     if "n_classes" in scores.attrs:
         facts.append(f"{scores.attrs['n_classes']} classes")
     if p is not None:
-        facts.append(f"{100 * float((p < LEVEL).mean()):.0f} % of cells p < .05")
-    ax.set_title(", ".join(facts).replace("_", " "), loc="left")
+        facts.append(share_text(p))
+    name_finding(ax, ", ".join(facts).replace("_", " "))
     tidy(ax)
     return ax
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.plots.labels import axis_label, need_variables, number, p_text
-from cortexres.plots.style import BLUE, GREY, readable, tidy
+from cortexres.plots.style import BLUE, GREY, name_finding, readable, tidy
 
 
 def latency_against_depth(scores: xr.Dataset, ax: Axes) -> Axes:
@@ -39,7 +39,7 @@ def latency_against_depth(scores: xr.Dataset, ax: Axes) -> Axes:
     ax.set_ylabel(axis_label(scores["latency_ms"]))
     found = f"rank correlation {number(scores['rho'])}, {p_text(scores['p']) or 'no p'}"
     naive = f"(as if blocks were independent: {p_text(scores['p_naive']) or 'no p'})"
-    ax.set_title(f"{measure + ': ' if measure else ''}{found}\n{naive}", loc="left")
+    name_finding(ax, f"{measure + ': ' if measure else ''}{found}", naive)
     tidy(ax)
     return ax
 

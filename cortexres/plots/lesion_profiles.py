@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.plots.labels import need_variables, number, p_text
-from cortexres.plots.style import BLUE, VERMILION, tidy
+from cortexres.plots.style import BLUE, VERMILION, name_finding, tidy
 
 MADE_BY = "compare.lesion_profile"
 
@@ -44,7 +44,7 @@ def lesion_profiles(scores: xr.Dataset, ax: Axes) -> Axes:
         tidy(axes)
     other.spines["right"].set_visible(True)
     ax.set_xlabel("lesioned block k (brain: perturbed at its time)")
-    ax.set_title(_heading(scores), loc="left")
+    name_finding(ax, _heading(scores))
     return ax
 
 

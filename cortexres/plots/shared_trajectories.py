@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import need_variables
-from cortexres.plots.style import BLACK, GREY, colour_bar, tidy
+from cortexres.plots.style import BLACK, GREY, colour_bar, legend_below, name_finding, tidy
 
 SHOWN = 4
 
@@ -67,7 +67,7 @@ def shared_trajectories(
         Line2D([], [], color=GREY, lw=3, label="brain, mean over trials"),
         Line2D([], [], color=GREY, marker="o", mec=BLACK, lw=0.8, label="network, a dot per block"),
     ]
-    ax.legend(handles=handles, fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=2)
+    legend_below(ax, handles)
     tidy(ax)
     return ax
 
@@ -90,9 +90,9 @@ def _name_axes(ax: Axes, space: xr.Dataset, components: tuple[int, int]) -> None
     for component in components:
         share = ""
         if "variance_explained" in space:
-            share = f", {100 * float(space['variance_explained'][component]):.0f} % of the brain's variance"
+            share = f", {100 * float(space['variance_explained'][component]):.0f} % of variance"
         texts.append(f"component {component + 1}{f' ({units})' if units != '1' else ''}{share}")
     ax.set_xlabel(texts[0])
     ax.set_ylabel(texts[1])
     # fitted or not is what a reader must know before looking at how near dots and lines are
-    ax.set_title(str(space.attrs.get("space", "")), loc="left")
+    name_finding(ax, str(space.attrs.get("space", "")))

@@ -10,11 +10,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cortexres.plots.labels import beside, chosen_name, need_variables, number, p_text
-from cortexres.plots.style import BLACK, GREY, VERMILION, colour_bar, readable, tidy
+from cortexres.plots.significance import draw_outline, has_outline, outline_key, p_values, share_text
+from cortexres.plots.style import (
+    BLACK,
+    GREY,
+    UNDEFINED,
+    VERMILION,
+    colour_bar,
+    legend_below,
+    name_finding,
+    readable,
+    tidy,
+)
 
 LOWEST = -0.5
-UNDEFINED = "#DDDDDD"
-LEVEL = 0.05
 NULL_EDGE = "#FFFFFF"
 MAP = ("time", "block")
 
@@ -24,7 +33,7 @@ def similarity_map(
 ) -> Axes:
     """Return `ax` with the heat map of a score over time and block, its ceiling as a strip above, and a colour bar.
 
-    White outlines surround what is above chance (p < .05; the corrected p-value where there is one). The dashed line is
+    White outlines surround what is above chance (p < .05, corrected as the legend says). The dashed line is
     the time that the network itself gives its blocks. The path of an alignment is drawn with its 95 % interval, and the
     band that its null reaches; the title says its score, which is what counts: any monotone path rises.
 
@@ -58,18 +67,10 @@ def similarity_map(
     ax.set_xlabel("time after onset (ms)")
     ax.set_ylabel("block k")
     lines = [heading(scores, name)] + ([] if alignment is None else [path_heading(alignment)])
-    ax.set_title("\n".join(lines), loc="left")
+    name_finding(ax, *lines)
     label = readable(str(scores.attrs.get("metric", name)))
     colour_bar(ax, mesh, label=label, extend=beyond(scores[name], mesh))
-    ax.legend(
-        handles=keys(scores, name, alignment),
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.15),
-        ncols=2,
-        fontsize=9,
-        facecolor=GREY,
-        borderaxespad=0.0,
-    )
+    legend_below(ax, keys(scores, name, alignment), facecolor=GREY)
     tidy(ax)
     return ax
 
@@ -82,11 +83,9 @@ def draw_map(ax: Axes, scores: xr.Dataset, name: str) -> QuadMesh:
     colours = "viridis_r" if is_distance(scores, name) else "viridis"  # bright is alike
     mesh = ax.pcolormesh(time, block, values, cmap=colours, vmin=low, vmax=high, shading="nearest")
     ax.set_facecolor(UNDEFINED)
-    probability = beside(scores, name, "p")
-    if probability is not None and min(probability.shape) > 1 and _has_edge(probability):
-        p = probability.transpose("block", "time").fillna(1.0)
-        for colour, width in (("black", 3.2), ("white", 1.6)):  # edged, to be seen on any colour
-            ax.contour(time, block, p, levels=[LEVEL], colors=colour, linewidths=width)
+    p = p_values(scores, name)
+    if p is not None:
+        draw_outline(ax, p.transpose("block", "time"))
     if "t_ms" in scores.coords:
         ax.plot(scores["t_ms"], block, color=VERMILION, lw=1.6, ls="--")
     ax.set_xlim(time[0], time[-1])
@@ -131,11 +130,9 @@ def draw_path(ax: Axes, alignment: xr.Dataset) -> None:
 def keys(scores: xr.Dataset, name: str, alignment: xr.Dataset | None) -> list[Line2D | Patch]:
     """Return what the lines and areas of a map mean, for a legend."""
     found: list[Line2D | Patch] = []
-    p = beside(scores, name, "p")
-    if p is not None and _has_edge(p):
-        corrected = "corrected" in str(p.attrs.get("long_name", "corrected"))
-        label = "p < .05, corrected over the map" if corrected else "p < .05, not corrected"
-        found.append(Line2D([], [], color="white", lw=2, label=label))
+    p = p_values(scores, name)
+    if p is not None and has_outline(p):
+        found.append(outline_key(p))
     if "t_ms" in scores.coords:
         found.append(Line2D([], [], color=VERMILION, lw=2, ls="--", label="t = k dt"))
     if alignment is not None:
@@ -153,9 +150,10 @@ def heading(scores: xr.Dataset, name: str) -> str:
     """Return the score's name with the height that chance reaches anywhere on the map."""
     chance = beside(scores, name, "null_max")
     text = readable(name if name not in ("similarity", "distance") else str(scores.attrs.get("metric", name)))
-    probability = beside(scores, name, "p")
-    extent = "" if probability is None else f"; {100 * float((probability < LEVEL).mean()):.0f} % of cells p < .05"
-    return text if chance is None else f"{text} (chance {float(chance):.2f}{extent})"
+    p = p_values(scores, name)
+    facts = [] if chance is None else [f"chance {float(chance):.2f}"]
+    facts += [] if p is None else [share_text(p)]
+    return f"{text} ({'; '.join(facts)})" if facts else text
 
 
 def path_heading(alignment: xr.Dataset) -> str:
@@ -189,9 +187,3 @@ def beyond(values: xr.DataArray, mesh: QuadMesh) -> str:
     low, high = mesh.get_clim()
     below, above = bool((values < low).any()), bool((values > high).any())
     return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
-
-
-def _has_edge(probability: xr.DataArray) -> bool:
-    """Return whether some cells are significant and some not; else there is no outline to draw."""
-    significant = (probability < LEVEL).to_numpy()
-    return bool(significant.any() and not significant.all())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from cortexres.errors import ArgumentError
 
@@ -24,8 +27,11 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#CC79A7",
 )
 GREY = "#8A8A8A"
+UNDEFINED = "#DDDDDD"  # cells of a map that have no value
 LINES = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 WIDTH_INCHES = 10.0
+LETTERS_PER_INCH = 12  # of titles
+NARROW_INCHES = 3.0  # too narrow for legends in columns
 
 
 def blank(*, height: float, title: str) -> Figure:
@@ -59,6 +65,33 @@ def figure_of(axes: Axes) -> Figure:
     if figure is None:
         raise ArgumentError("got axes that belong to no figure, expected those of one: figure.subplots()")
     return figure
+
+
+def name_finding(axes: Axes, *lines: str, pad: float | None = None) -> None:
+    """Write the lines above the axes, from the left, broken where they are longer than the axes are wide."""
+    letters = max(20, int(LETTERS_PER_INCH * _inches(axes)))
+    axes.set_title("\n".join(textwrap.fill(line, width=letters) for line in lines), loc="left", pad=pad)
+
+
+def legend_below(axes: Axes, handles: Sequence[Artist], *, columns: int = 2, facecolor: str | None = None) -> None:
+    """Draw the legend below the label of the x axis, whatever the height of the figure."""
+    drop = ScaledTranslation(0.0, -40 / 72, figure_of(axes).dpi_scale_trans)
+    axes.legend(
+        handles=list(handles),
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=axes.transAxes + drop,
+        ncols=columns if _inches(axes) > NARROW_INCHES else 1,
+        fontsize=9,
+        facecolor=facecolor,
+        frameon=facecolor is not None,
+        borderaxespad=0.0,
+    )
+
+
+def _inches(axes: Axes) -> float:
+    """Return about how wide the axes are; their last width is known only when they are drawn."""
+    return float(axes.get_position().width * figure_of(axes).get_figwidth())
 
 
 def tidy(axes: Axes) -> None:

@@ -7,10 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.plots.labels import chosen_name, need_variables, number, p_text
+from cortexres.plots.significance import LEVEL, level_label
 from cortexres.plots.similarity_map import is_distance
-from cortexres.plots.style import BLACK, BLUE, GREY, readable, tidy
-
-LEVEL = 0.05
+from cortexres.plots.style import BLACK, BLUE, GREY, name_finding, readable, tidy
 
 
 def updates_against_velocity(scores: xr.Dataset, ax: Axes, *, name: str | None = None) -> Axes:
@@ -43,13 +42,14 @@ def updates_against_velocity(scores: xr.Dataset, ax: Axes, *, name: str | None =
     ax.plot(time, values, color=BLUE, lw=1.4)
     p = scores.get(f"{name}_p")
     significant = np.zeros(values.shape, dtype=bool) if p is None else (p < LEVEL).to_numpy()
-    for which, face, label in ((significant, BLUE, "p < .05, corrected over blocks"), (~significant, "white", "not")):
+    full = "" if p is None else level_label(p)
+    for which, face, label in ((significant, BLUE, full), (~significant, "white", "not")):
         if which.any():
             ax.plot(time[which], values[which], "o", color=BLUE, mfc=face, ms=6, label=label)
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set_xlabel("time of the update (ms)")
     ax.set_ylabel(f"{readable(name)} of update and dr/dt")
-    ax.set_title(_heading(scores, name), loc="left")
+    name_finding(ax, _heading(scores, name))
     ax.legend(fontsize=9, frameon=False)
     tidy(ax)
     return ax

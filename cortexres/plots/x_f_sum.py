@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from cortexres.plots.labels import axis_label, chosen_name, need_variables, number
-from cortexres.plots.style import BLACK, GREEN, VERMILION, readable, tidy
+from cortexres.plots.style import BLACK, GREEN, VERMILION, legend_below, readable, tidy
 
 PARTS = {"x": ("x", GREEN), "recurrent": ("F(x)", VERMILION), "sum": ("x + F(x)", BLACK)}
 
@@ -34,6 +35,7 @@ def x_f_sum(scores: xr.Dataset, ax: Axes, *, name: str | None = None) -> Axes:
     quoted = _quoted(scores, name)
     sides = _sides(ax, scores)
     time = scores["t_ms"].to_numpy()
+    dots: list[Line2D] = []
     for part, (label, colour) in PARTS.items():
         if part not in scores["part"].to_numpy():
             continue
@@ -42,7 +44,7 @@ def x_f_sum(scores: xr.Dataset, ax: Axes, *, name: str | None = None) -> Axes:
         text = "" if quoted is None else f": {readable(quoted.removesuffix('_mean'))} {number(here[quoted])}"
         if quoted is not None and f"{quoted}_ceiling" in here:
             text += f" (ceiling {number(here[f'{quoted}_ceiling'])})"
-        sides[1].plot(time, here["network_size"], "o", color=colour, ms=5, label=f"{label}{text}")
+        dots += sides[1].plot(time, here["network_size"], "o", color=colour, ms=5, label=f"{label}{text}")
     for axes, size in zip(sides, ("brain_size", "network_size"), strict=True):
         axes.set_ylim(bottom=0)
         axes.set_ylabel(axis_label(scores[size], "root mean square" if sides[0] is sides[1] else readable(size)))
@@ -50,7 +52,7 @@ def x_f_sum(scores: xr.Dataset, ax: Axes, *, name: str | None = None) -> Axes:
     sides[1].spines["right"].set_visible(sides[0] is not sides[1])
     ax.set_xlabel("time of the block (ms)")
     ax.set_title("brain (lines) and network (dots)", loc="left")
-    sides[1].legend(fontsize=9.5, frameon=False)
+    legend_below(ax, dots, columns=1)
     return ax
 
 
