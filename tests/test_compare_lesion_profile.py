@@ -138,13 +138,15 @@ def unrelated(seed: int) -> dict[str, object]:
 
 def test_smooth_profiles_correlate_by_chance_and_the_circular_null_knows() -> None:
     p = {"circular": [], "exchange": []}
-    for seed in range(60):
+    for seed in range(40):
         given = unrelated(seed)
         for null, found in p.items():
+            if null == "exchange" and seed % 2:
+                continue
             scores = lesion_profile(**given, wrong_times=null, draws=39, splits=1, rng=seed)
             found.append([float(scores["pearson_p"]), float(scores["spearman_p"])])
     level = 2 / STEPS
-    assert np.abs(np.mean(np.array(p["circular"]) <= level + 1e-9, axis=0) - level).max() < 4 * np.sqrt(0.11 / 60)
+    assert np.abs(np.mean(np.array(p["circular"]) <= level + 1e-9, axis=0) - level).max() < 4 * np.sqrt(0.11 / 40)
     assert np.mean(np.array(p["exchange"]) <= level) > 1.5 * level
 
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from compare_synthetic import brain, network
 
-from cortexres.compare import linear_cka, rsa
+from cortexres.compare import linear_cka, rsa, rsa_crossnobis
 from cortexres.compare.alignment.align import align
 from cortexres.compare.measures.cka import u_centred_gram
 from cortexres.compare.measures.dissimilarities import one_minus_correlation
@@ -113,7 +113,7 @@ def test_an_unrelated_network_is_found_as_often_as_it_should_be(refit: bool) -> 
         return xr.Dataset(coords={"block": net["block"], "t_ms": ("block", (np.arange(6) + shift + 0.5) * 5.0)})
 
     p = []
-    for seed in range(80 if refit else 160):
+    for seed in range(40 if refit else 100):
         data, _ = pair(sd=1.0, trials=2, seed=seed)
         _, net = pair(seed=1000 + seed)
         data, net = data.isel(time=slice(0, 11), stimulus=slice(8)), net.isel(block=slice(6), stimulus=slice(8))
@@ -260,6 +260,19 @@ def test_the_grams_are_of_the_velocity() -> None:
     a, b = u_centred_gram(v), u_centred_gram(u)
     expected = np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
     assert float(scores["linear_cka_map"][3, 5]) == pytest.approx(expected)
+
+
+def test_crossnobis_of_velocities_takes_the_trials() -> None:
+    """Distances between velocities over folds of trials are right on average where those of means hold their noise."""
+    data, net = pair(sd=2.0, trials=8)
+    scores = updates_against_velocity(data, net, metrics=[rsa_crossnobis], permutations=9, splits=2, rng=0)
+    velocity = (data["response"].diff("time") / 5.0).transpose("stimulus", "trial", "time", "unit").values
+    a = rsa_crossnobis.relations_of_trials(velocity)
+    b = rsa_crossnobis.prepared(net["response"].diff("block").values.swapaxes(0, 1))
+    np.testing.assert_allclose(scores["rsa_crossnobis_map"], a @ b.T, atol=1e-12)
+    np.testing.assert_allclose(scores["rsa_crossnobis"], np.diagonal(a @ b.T), atol=1e-12)
+    with pytest.raises(ArgumentError, match="trial"):
+        updates_against_velocity(data.isel(trial=[0]), net, metrics=[rsa_crossnobis], permutations=1)
 
 
 @pytest.mark.skipif(not ZD.exists(), reason="the recording is not here")

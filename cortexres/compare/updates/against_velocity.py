@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import halves
+from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import permute_stimuli
 from cortexres.compare.pairing import float_values
-from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks
+from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, score_halves, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, interval_weights
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
@@ -96,15 +96,15 @@ def updates_against_velocity(
     t_ms = block_times(brain, network, mapping)
     orders = permute_stimuli.orders(brain.sizes["stimulus"], draws=permutations, rng=rng)
     placed = at_intervals(trials, times, t_ms)
-    mean = trials.mean(axis=1)
 
     def permuted(metric: Comparison) -> Iterator[np.ndarray]:
         if not callable(mapping):
-            yield from permuted_blocks(metric, placed.mean(axis=1).swapaxes(0, 1), updates, orders)
+            yield from permuted_blocks(metric, placed, updates, orders)
             return
+        of_brain = wanted_trials(metric, trials)
         for order in orders:
             refitted = block_times(brain, reordered(network, order), mapping)
-            yield score_blocks(metric, at_intervals(mean, times, refitted).swapaxes(0, 1), updates[:, order])
+            yield score_blocks(metric, at_intervals(of_brain, times, refitted), updates[:, order])
 
     undefined = OUTSIDE if np.isnan(placed).any() else ""
     variables: dict[str, xr.Variable] = {}
@@ -194,12 +194,11 @@ def _updates(network: xr.Dataset) -> np.ndarray:
 def _map(
     metric: Comparison, trials: np.ndarray, updates: np.ndarray, splits: int, rng: np.random.Generator
 ) -> dict[str, xr.Variable]:
-    velocity = trials.mean(axis=1).swapaxes(0, 1)
-    values = metric.scores(metric.prepared(velocity), metric.prepared(updates))
-    ceiling, undefined = np.full(len(velocity), np.nan), "one trial has no halves"
+    values = metric.scores(prepared_trials(metric, trials), metric.prepared(updates))
+    ceiling, undefined = np.full(trials.shape[2], np.nan), "one trial has no halves"
     if trials.shape[1] > 1:
-        pairs = halves(trials, splits=splits, rng=rng)
-        ceiling = np.mean([score_blocks(metric, a.swapaxes(0, 1), b.swapaxes(0, 1)) for a, b in pairs], axis=0)
+        pairs = half_orders(np.arange(trials.shape[1]), splits=splits, rng=rng)
+        ceiling = np.mean([score_halves(metric, trials[:, one], trials[:, other]) for one, other in pairs], axis=0)
         undefined = "half the trials do not change, or alike for all stimuli" if np.isnan(ceiling).any() else ""
     attrs = {"units": "1", "orientation": metric.orientation}
     name, text = metric.name, f"{metric.name} of update and velocity"

@@ -8,40 +8,61 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import halves
+from cortexres.compare.ceilings.split_half import RELIABILITY_DRAWS, half_orders, prepared_trials, same_time
 from cortexres.compare.measures.measure import Comparison
+from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls import exceedance, permute_stimuli
 
-# Orders tried when asking whether halves of the trials share anything: enough for p <= .05.
-RELIABILITY_DRAWS = 99
 Permuted = Callable[[Comparison], Iterator[np.ndarray]]
 
 
-def score_blocks(metric: Comparison, brain: np.ndarray, network: np.ndarray) -> np.ndarray:
-    """Return the scores (block,) of brain (block, stimulus, unit) and network (block, stimulus, unit), pair by pair.
+def score_blocks(metric: Comparison, trials: np.ndarray, network: np.ndarray) -> np.ndarray:
+    """Return the scores (block,) of trials (stimulus, trial, block, unit) and network (block, stimulus, unit).
 
     NaN where either holds NaN (a block that the map leaves out) or the measure is undefined.
     """
-    known = _known(brain) & _known(network)
-    values = np.full(len(brain), np.nan)
+    known = _known(trials) & np.isfinite(network).all(axis=(1, 2))
+    values = np.full(len(network), np.nan)
     if known.any():
-        values[known] = np.diagonal(metric.scores(metric.prepared(brain[known]), metric.prepared(network[known])))
+        values[known] = same_time(metric, prepared_trials(metric, trials[:, :, known]), metric.prepared(network[known]))
+    return values
+
+
+def wanted_trials(metric: Comparison, trials: np.ndarray) -> np.ndarray:
+    """Return trials (stimulus, trial, ...) where the measure looks at them, else their mean as the only one."""
+    if isinstance(metric, Similarity) and metric.relation_of_trials is not None:
+        return trials
+    mean: np.ndarray = trials.mean(axis=1, keepdims=True)
+    return mean
+
+
+def score_halves(metric: Comparison, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the scores (block,) of two sets of trials (stimulus, trial, block, unit); NaN where they hold NaN."""
+    known = _known(first) & _known(second)
+    values = np.full(first.shape[2], np.nan)
+    if known.any():
+        values[known] = same_time(metric, *(prepared_trials(metric, half[:, :, known]) for half in (first, second)))
     return values
 
 
 def permuted_blocks(
-    metric: Comparison, brain: np.ndarray, network: np.ndarray, orders: np.ndarray
+    metric: Comparison, trials: np.ndarray, network: np.ndarray, orders: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Yield the scores (block,) under each order of the network's stimuli, with the map held."""
-    known = _known(brain) & _known(network)
-    values = np.full(len(brain), np.nan)
+    """Yield the scores (block,) of the same under each order of the network's stimuli, with the map held."""
+    known = _known(trials) & np.isfinite(network).all(axis=(1, 2))
     if not known.any():
-        yield from (values for _ in orders)
+        yield from np.full((len(orders), len(network)), np.nan)
         return
-    a, b = metric.prepared(brain[known]), metric.prepared(network[known])
+    a, b = prepared_trials(metric, trials[:, :, known]), metric.prepared(network[known])
+    yield from _reordered(metric, a, b, orders, known)
+
+
+def _reordered(
+    metric: Comparison, a: np.ndarray, b: np.ndarray, orders: np.ndarray, known: np.ndarray
+) -> Iterator[np.ndarray]:
     for order in orders:
-        values = values.copy()
-        values[known] = np.diagonal(metric.scores(a, metric.reordered(b, order)))
+        values = np.full(known.size, np.nan)
+        values[known] = same_time(metric, a, metric.reordered(b, order))
         yield values
 
 
@@ -78,7 +99,7 @@ def score_at_map(
         Draws the splits.
     """
     name, sign = metric.name, 1.0 if metric.orientation == "similarity" else -1.0
-    values = score_blocks(metric, trials.mean(axis=1).swapaxes(0, 1), network)
+    values = score_blocks(metric, trials, network)
     null = np.stack(list(permuted(metric)))
     ceiling, p_ceiling = _ceiling(metric, trials, splits, rng)
     if p_ceiling > 0.05:
@@ -136,19 +157,21 @@ def _ceiling(
     if n_trials < 2:
         return np.full(blocks, np.nan), np.nan
     values, p = [], np.nan
-    for first, second in halves(trials, splits=splits, rng=rng):
-        a, b = first.swapaxes(0, 1), second.swapaxes(0, 1)
-        values.append(score_blocks(metric, a, b))
+    sign = 1.0 if metric.orientation == "similarity" else -1.0
+    for one, other in half_orders(np.arange(n_trials), splits=splits, rng=rng):
+        first, second = trials[:, one], trials[:, other]
+        values.append(score_halves(metric, first, second))
         if np.isnan(p) and np.isfinite(values[-1]).any():
             orders = permute_stimuli.orders(len(trials), draws=RELIABILITY_DRAWS, rng=rng)
-            null = np.array([_mean(row) for row in permuted_blocks(metric, a, b, orders)])
-            sign = 1.0 if metric.orientation == "similarity" else -1.0
+            known = _known(trials)
+            a, b = (prepared_trials(metric, half[:, :, known]) for half in (first, second))
+            null = np.array([_mean(row) for row in _reordered(metric, a, b, orders, known)])
             p = float(exceedance(np.asarray(sign * _mean(values[-1])), sign * null))
     return np.mean(values, axis=0), p
 
 
-def _known(values: np.ndarray) -> np.ndarray:
-    known: np.ndarray = np.isfinite(values).all(axis=(1, 2))
+def _known(trials: np.ndarray) -> np.ndarray:
+    known: np.ndarray = np.isfinite(trials).all(axis=(0, 1, 3))
     return known
 
 

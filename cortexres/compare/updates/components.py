@@ -14,7 +14,7 @@ from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import exceedance, permute_stimuli
 from cortexres.compare.pairing import float_values
 from cortexres.compare.updates.against_velocity import HELD, check_choices, reordered
-from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks
+from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
 from cortexres.compare.variance import explained, mean_noise
 from cortexres.errors import ArgumentError
@@ -207,14 +207,13 @@ def _similarities(
     rng: np.random.Generator,
 ) -> dict[str, xr.Variable]:
     placed = times.placed(trials)
-    mean = trials.mean(axis=1)
 
     def permuted(metric: Comparison) -> Iterator[np.ndarray]:
         if times.refitted is None:
-            yield from permuted_blocks(metric, placed.mean(axis=1).swapaxes(0, 1), states, times.orders)
+            yield from permuted_blocks(metric, placed, states, times.orders)
             return
-        for order, anew in zip(times.orders, times.placed_anew(mean), strict=True):
-            yield score_blocks(metric, anew.swapaxes(0, 1), states[:, order])
+        for order, anew in zip(times.orders, times.placed_anew(wanted_trials(metric, trials)), strict=True):
+            yield score_blocks(metric, anew, states[:, order])
 
     undefined = OUTSIDE if np.isnan(placed).any() else ""
     found: dict[str, xr.Variable] = {}

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import halves
+from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls import exceedance
-from cortexres.compare.updates.at_map import score_blocks
+from cortexres.compare.updates.at_map import score_halves
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
 from cortexres.compare.updates.lesion_effects import (
     brain_changes,
@@ -239,14 +239,14 @@ def _patterns(
     rng: np.random.Generator,
 ) -> dict[str, xr.Variable]:
     sign = 1.0 if metric.orientation == "similarity" else -1.0
-    pattern = change.mean(axis=2)
-    table = np.asarray(metric.scores(metric.prepared(pattern), metric.prepared(states)))
+    trials = change.transpose(1, 2, 0, 3)
+    table = np.asarray(metric.scores(prepared_trials(metric, trials), metric.prepared(states)))
     mapped = read_profile(weights, table)
     null = np.array([sign * defined_mean(read_profile(weights, table[order])) for order in orders])
     ceiling = np.full(len(change), np.nan)
     if change.shape[2] > 1:
-        pairs = halves(change.transpose(1, 2, 0, 3), splits=splits, rng=rng)
-        ceiling = np.mean([score_blocks(metric, a.swapaxes(0, 1), b.swapaxes(0, 1)) for a, b in pairs], axis=0)
+        pairs = half_orders(np.arange(trials.shape[1]), splits=splits, rng=rng)
+        ceiling = np.mean([score_halves(metric, trials[:, one], trials[:, other]) for one, other in pairs], axis=0)
     name, text = metric.name, f"{metric.name} of the changes by lesion and perturbation"
     none = "no change, the same for all stimuli, or outside the perturbations' times"
     found = {
