@@ -70,6 +70,8 @@ def test_what_cannot_be_drawn_is_refused(sides: tuple[xr.Dataset, xr.Dataset]) -
     brain, network = sides
     with pytest.raises(ArgumentError, match="components=0, expected 1 to 20, the dimensions of the brain's states"):
         shared_space(brain, network, components=0)
+    with pytest.raises(ArgumentError, match="the brain's states are all the same, expected some"):
+        shared_space(brain.assign(response=xr.full_like(brain["response"], 3.0)), network)
     one = foreign(network, np.ones((small.UNITS, 1)))
     with pytest.raises(ArgumentError, match="components=2, expected 1 to 1, the dimensions of the network's states"):
         shared_space(brain, one)

@@ -52,7 +52,7 @@ def shared_space(
     SchemaError
         If a Dataset does not keep the schema, or the stimuli differ.
     ArgumentError
-        If one side has fewer dimensions than `components`, there is no time of the blocks, or fewer than two blocks
+        If one side has fewer dimensions than `components` or none at all, there is no time of the blocks, or fewer than two blocks
         are at times of the recording.
 
     References
@@ -115,10 +115,12 @@ def _principal(states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     centre = flat.mean(axis=0)
     _, singular, axes = np.linalg.svd(flat - centre, full_matrices=False)
     rank = int(np.sum(singular > RESOLVED * max(singular[0], np.finfo(float).tiny)))
-    return centre, axes[:rank], (singular**2 / np.sum(singular[:rank] ** 2))[:rank]
+    return centre, axes[:rank], singular[:rank] ** 2 / np.sum(singular[:rank] ** 2)
 
 
 def _check(components: int, rank: int, side: str) -> None:
+    if rank == 0:
+        raise ArgumentError(f"the {side}'s states are all the same, expected some that differ between stimuli or times")
     if not 0 < components <= rank:
         raise ArgumentError(f"got components={components}, expected 1 to {rank}, the dimensions of the {side}'s states")
 
