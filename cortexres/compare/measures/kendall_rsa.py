@@ -12,10 +12,8 @@ from cortexres.compare.measures.dissimilarities import squared_euclidean
 from cortexres.compare.measures.measure import Measure, as_double
 from cortexres.compare.measures.pair_ranks import pairs_of, rank_pairs
 
-# Signs held at a time for both sides (4 MiB in single precision): few enough to stay near the processor.
+# Signs held at a time for both sides (4 MiB in single precision, in which a sum of so few is exact): near the processor.
 CHUNK = 2**20
-# Signs whose sum is exact in single precision.
-EXACT = 2**24
 
 
 def tau_a(a: Any, b: Any) -> Any:
@@ -77,7 +75,7 @@ def _agreement(a: Any, b: Any) -> Any:
     # Ranks are whole or half, so that twice their differences, clipped, are signs.
     x, y = (xp.astype(2 * pairs_of(side), xp.float32) for side in (a, b))
     m = x.shape[-1]
-    rows = max(1, min(CHUNK // ((x.shape[0] + y.shape[0]) * m), EXACT // m))
+    rows = max(1, CHUNK // ((x.shape[0] + y.shape[0]) * m))
     total = xp.zeros((x.shape[0], y.shape[0]), dtype=xp.float64, device=device(a))
     for start in range(0, m, rows):
         # Each pair of pairs once, then doubled; those within a part stand there in both orders already.
