@@ -34,9 +34,11 @@ def test_circle_is_untangled_and_figure_eight_is_tangled_where_it_crosses() -> N
     dt = 2.0
     omega = 2 * np.pi / (400 * dt)
     circle = tangling(path(np.cos(t), np.sin(t), dt=dt))
-    np.testing.assert_allclose(circle["tangling"][0, 5:-5], omega**2 * 4 / 4.1, rtol=1e-3)
+    np.testing.assert_allclose(circle["tangling"][0], omega**2 * 4 / 4.1, rtol=1e-3)
+    np.testing.assert_array_equal(circle["time"], path(t, t, dt=dt)["time"][1:-1])
+    t = t + np.pi / 2  # so that it crosses itself within, and not at the ends
     eight = tangling(path(np.sin(t), np.sin(2 * t) / 2, dt=dt))
-    crossing = float(eight["tangling"][0, 200])
+    crossing = float(eight["tangling"].sel(time=100.5 * dt)[0])
     # At the crossing x' = omega (+-1, 1), 2 omega apart in x, and the states are as one: Q = 4 omega^2 / (0.1 var).
     assert crossing == pytest.approx(4 * omega**2 / (0.1 * (1 / 2 + 1 / 8)), rel=1e-2)
     assert float(eight["tangling_90"]) > 5 * float(circle["tangling_90"])
