@@ -131,6 +131,7 @@ def test_shrinkage_suits_the_noise() -> None:
     assert np.linalg.norm(covariance - truth) < np.linalg.norm(sample - truth)
     assert shrinkage == pytest.approx(LedoitWolf(assume_centered=True).fit((white @ mixing)[:, 0]).shrinkage_, abs=0.1)
     assert shrunk_covariance(white)[1] > 0.9
+    assert max(shrunk_covariance(rng.standard_normal((20, 1, 5)))[1] for _ in range(20)) == 1.0  # never beyond
     assert shrunk_covariance(rng.standard_normal((20000, 1, 30)) @ mixing)[1] < 0.01
 
 

@@ -12,7 +12,7 @@ from cortexres.compare.measures.dissimilarities import squared_euclidean
 from cortexres.compare.measures.measure import Measure, as_double
 from cortexres.compare.measures.pair_ranks import pairs_of, rank_pairs
 
-# Signs held at a time for both sides (4 MiB in single precision, in which a sum of so few is exact): near the processor.
+# Signs held at a time for both sides (4 MiB in single precision, in which sums of so few are exact): near the chip.
 CHUNK = 2**20
 
 
