@@ -135,6 +135,14 @@ def test_generators_have_the_same_names_and_the_system_its_time_constants() -> N
     assert scales["generator_ms"].attrs["units"] == "ms"
 
 
+def test_a_recording_in_wide_bins_has_the_time_constants_of_its_system() -> None:
+    """A bin is no step of Euler's method, by which 10 ms of a decay in 20 ms would be one in 25."""
+    seen = spectrum([np.exp(-10 / 20)]).assign_attrs(axis="time")
+    assert float(jacobian_scales(seen, step_ms=10.0)["generator_ms"][0]) == pytest.approx(20.0, abs=1e-9)
+    blocks = jacobian_scales(spectrum([np.exp(-10 / 20)]), step_ms=10.0)
+    assert float(blocks["generator_ms"][0]) == pytest.approx(25.415, abs=1e-3)
+
+
 def test_jacobian_scales_arguments_are_checked() -> None:
     with pytest.raises(ArgumentError, match="expected eigenvalue_real and eigenvalue_imag"):
         jacobian_scales(xr.Dataset({"value": 1.0}), step_ms=1.0)

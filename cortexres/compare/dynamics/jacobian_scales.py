@@ -31,7 +31,8 @@ def jacobian_scales(spectra: xr.Dataset, *, step_ms: float) -> xr.Dataset:
         - ``decay_ms``, -h / ln|lambda|: in which a perturbation falls to 1/e from block to block. Below 0 where it
           grows; NaN where it does neither, or where lambda is NaN; 0 where lambda is.
         - ``generator_ms``, h / (1 - Re lambda): the same of the circuit that this network follows by Euler's method.
-          Both agree for small steps; a leak of 1/tau gives tau in the second at any step.
+          Both agree for small steps; a leak of 1/tau gives tau in the second at any step. Of a brain's `generators`,
+          whose steps are not Euler's, it is the first.
         - ``period_ms``, 2 pi h / |angle of lambda|; NaN where lambda is above 0, and nothing turns.
 
     Raises
@@ -48,9 +49,10 @@ def jacobian_scales(spectra: xr.Dataset, *, step_ms: float) -> xr.Dataset:
         raise ArgumentError(f"got step_ms={step_ms}, expected the time of a step in ms, above 0")
     dims = spectra["eigenvalue_real"].dims
     values = np.asarray(spectra["eigenvalue_real"].values + 1j * spectra["eigenvalue_imag"].values)
+    of_brain = spectra.attrs.get("axis") == "time"
     columns = {
         "decay_ms": (_decay(values, step_ms), "time in which a perturbation falls to 1/e, as the network runs"),
-        "generator_ms": (_generator(values, step_ms), "the same of the circuit that the network follows"),
+        "generator_ms": ((_decay if of_brain else _generator)(values, step_ms), "the same of the circuit behind"),
         "period_ms": (_period(values, step_ms), "period of the turn"),
     }
     undefined = {
