@@ -41,7 +41,7 @@ def dissimilarities(
     method : {"squared_euclidean", "correlation", "mahalanobis", "crossnobis"}
         The first two are of the mean over trials. All but the correlation are divided by the number of units. The
         last two need trials, and with ``noise="white"`` they are Euclidean. Only crossnobis is not raised by trial
-        noise; it can be below 0.
+        noise (exactly so if white; see `crossnobis`); it can be below 0.
     folds : int or sequence of int, optional
         For crossnobis: into how many runs of neighbouring trials to part them, or the fold of each trial. Each
         trial by default.

@@ -51,7 +51,7 @@ CKA is .96: with 120, 30 and 8 units of each, .84, .60 and .30 without and .97, 
 standard deviations of .02, .08 and .31: below some 20 units it is no use.) It takes the units of the two sides as
 independent samples: where both hold the *same* units, it is too high, above 1 for activity with itself. Where a side's
 units are all there are (a network), prefer `linear_cka`. NaN where the units of a side have nothing in common: then the
-estimate of what its population has is not above 0.
+estimate of what its population has is not above 0; or a few hundredths above, and the score any number, such as 6.
 
 References
 ----------
