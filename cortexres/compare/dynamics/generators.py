@@ -45,7 +45,10 @@ def generators(
         Brain Dataset (bins at equal steps) or network Dataset (blocks of one stage).
     rank : int
         Number of principal components, and of eigenvalues. Compare both sides at the same rank. Below the number of
-        dimensions that move, the eigenvalues depend on what the units happen to mix into the first components.
+        dimensions that move, the eigenvalues depend on what the units happen to mix into the first components; above
+        it, those of noise are added, which decay fast or even grow. Only ranks above the number of components whose
+        estimated variance is positive are refused, and noise alone makes half of them so: look for the rank at
+        which `generator_floor` jumps (from .005 at rank 3 to .6 at rank 4 where three components moved).
     step_ms : float, optional
         Time of a block, for a network without ``t_ms``.
     delays : int
@@ -60,8 +63,9 @@ def generators(
         rate of growth, and 2 pi times the frequency), ``eigenvalue_real``, ``eigenvalue_imag`` of one step;
         ``variance_explained`` (), the share of the moving variance that the components hold, and ``fit`` (), the
         share of the variance of the next state that the operator predicts (NaN where that does not vary), both of
-        the signal where there are trials. A frequency above half the sampling rate comes out folded below it; an
-        eigenvalue of 0 or below tells of noise or of too coarse a step, and one of 0 has no logarithm (NaN).
+        the signal where there are trials, and then, as unbiased estimates, at times above 1. A frequency above half
+        the sampling rate comes out folded below it; an eigenvalue of 0 or below tells of noise or of too coarse a step,
+        and one of 0 has no logarithm (NaN).
 
     Raises
     ------
@@ -116,19 +120,21 @@ def operator_of_a_step(states: np.ndarray, rank: int) -> tuple[np.ndarray, float
             f"got rank={rank}, expected at most {moving}: no more components vary over time beyond trial noise"
         )
     basis = vectors[:, :rank]
-    cross = basis.T @ _between_trials(after, before) @ basis
+    before, after = before @ basis, after @ basis
+    cross = _between_trials(after, before)
     operator: np.ndarray = cross / values[:rank]
-    total = np.trace(basis.T @ _between_trials(after, after) @ basis)
+    total = np.trace(_between_trials(after, after))
     fit = float(np.sum(cross * operator) / total) if total > 0 else np.nan
     return operator, float(values[:rank].sum() / values.sum()), fit
 
 
 def _compact(states: np.ndarray) -> np.ndarray:
     """Return states in the directions that their trial mean spans, where there are more units than states."""
-    mean = states.mean(axis=1)
-    mean = (mean - mean.mean(axis=1, keepdims=True)).reshape(-1, states.shape[-1])
-    if mean.shape[1] <= mean.shape[0]:
+    stimuli, _, steps, units = states.shape
+    if units <= stimuli * steps:
         return states
+    mean = states.mean(axis=1)
+    mean = (mean - mean.mean(axis=1, keepdims=True)).reshape(-1, units)
     basis = np.linalg.svd(mean, full_matrices=False)[2]
     compact: np.ndarray = states @ basis.T
     return compact
@@ -140,11 +146,11 @@ def _between_trials(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     With one trial, of that trial. The sum over all pairs is that of the sums; those of one trial are taken off.
     """
     trials, units = a.shape[1], a.shape[3]
-    flat = (part.sum(axis=1).reshape(-1, units) for part in (a, b))
-    first, second = flat
-    product: np.ndarray = first.T @ second
-    if trials > 1:
-        product = (product - a.reshape(-1, units).T @ b.reshape(-1, units)) / (trials * (trials - 1))
+    same: np.ndarray = a.reshape(-1, units).T @ b.reshape(-1, units)
+    if trials == 1:
+        return same
+    first, second = (part.sum(axis=1).reshape(-1, units) for part in (a, b))
+    product: np.ndarray = (first.T @ second - same) / (trials * (trials - 1))
     return product
 
 

@@ -130,8 +130,7 @@ def cosines(a: Any, b: Any) -> Any:
 def centre_stimuli(activity: Any) -> Any:
     """Return activity (..., n, p) minus its mean over stimuli; exactly 0 where the rest is only rounding."""
     xp = array_namespace(activity)
-    scale = xp.max(xp.abs(activity), axis=(-2, -1), keepdims=True)
-    return drop_rounding(activity - xp.mean(activity, axis=-2, keepdims=True), scale, ROUNDING_OF_ACTIVITY)
+    return drop_rounding(activity - xp.mean(activity, axis=-2, keepdims=True), largest(activity), ROUNDING_OF_ACTIVITY)
 
 
 def drop_rounding(values: Any, scale: Any, ulps: int = ROUNDING_OF_RELATIONS) -> Any:
@@ -141,8 +140,16 @@ def drop_rounding(values: Any, scale: Any, ulps: int = ROUNDING_OF_RELATIONS) ->
     stays it.
     """
     xp = array_namespace(values)
-    largest = xp.max(xp.abs(values), axis=(-2, -1), keepdims=True)
-    return xp.where(largest <= ulps * xp.finfo(values.dtype).eps * scale, xp.zeros_like(values), values)
+    rounding = largest(values) <= ulps * xp.finfo(values.dtype).eps * scale
+    # Most often there is none, and copying the largest matrices takes as long as what they are made for.
+    return xp.where(rounding, xp.zeros_like(values), values) if bool(xp.any(rounding)) else values
+
+
+def largest(matrices: Any) -> Any:
+    """Return the largest absolute value of each matrix (..., a, b), (..., 1, 1), without a copy of them all."""
+    xp = array_namespace(matrices)
+    highest, lowest = (extreme(matrices, axis=(-2, -1), keepdims=True) for extreme in (xp.max, xp.min))
+    return xp.maximum(highest, -lowest)
 
 
 def off_diagonal(matrices: Any) -> Any:
