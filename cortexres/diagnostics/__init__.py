@@ -10,6 +10,7 @@ from cortexres.diagnostics.estimation import estimation_error
 from cortexres.diagnostics.fixed_points import fixed_points
 from cortexres.diagnostics.jacobian import jacobian_spectra
 from cortexres.diagnostics.landscape import loss_landscape
+from cortexres.diagnostics.lesion_runs import lesion_runs
 from cortexres.diagnostics.lesions import lesion, lesion_random
 from cortexres.diagnostics.lyapunov import lyapunov_exponents
 from cortexres.diagnostics.norms import residual_norms
@@ -29,6 +30,7 @@ __all__ = [
     "jacobian_spectra",
     "lesion",
     "lesion_random",
+    "lesion_runs",
     "loss_landscape",
     "lyapunov_exponents",
     "path_counts",
