@@ -146,6 +146,9 @@ def test_drawn_on_the_axes_given_and_whole_in_a_small_figure(name: str) -> None:
     ax = figure.subplots()
     assert DRAWINGS[name](ax) is ax
     assert plots.png(figure, width_px=400).startswith(b"\x89PNG")
+    for axis in (ax.xaxis, ax.yaxis):
+        if "block" in axis.get_label_text():
+            np.testing.assert_array_equal(axis.get_ticklocs() % 1, 0)  # there is no block 2.5
     box = figure.get_tightbbox()
     assert -0.05 <= box.x0 < box.x1 <= figure.get_figwidth() + 0.05
     assert -0.05 <= box.y0 < box.y1 <= figure.get_figheight() + 0.05

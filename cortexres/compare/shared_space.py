@@ -52,8 +52,8 @@ def shared_space(
     SchemaError
         If a Dataset does not keep the schema, or the stimuli differ.
     ArgumentError
-        If one side has fewer dimensions than `components` or none at all, there is no time of the blocks, or fewer than two blocks
-        are at times of the recording.
+        If one side has fewer dimensions than `components` or none at all, there is no time of the blocks, or fewer than
+        two blocks are at times of the recording.
 
     References
     ----------

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from cortexres.errors import ArgumentError
 from cortexres.plots.labels import number
 from cortexres.plots.significance import draw_outline, p_values, share_text
-from cortexres.plots.style import BLACK, UNDEFINED, colour_bar, name_finding, tidy
+from cortexres.plots.style import BLACK, UNDEFINED, colour_bar, name_finding, tidy, whole_numbers
 
 
 def generalisation_matrix(scores: xr.Dataset, ax: Axes, *, name: str = "accuracy") -> Axes:
@@ -56,6 +56,9 @@ def generalisation_matrix(scores: xr.Dataset, ax: Axes, *, name: str = "accuracy
     if p is not None:
         facts.append(share_text(p))
     name_finding(ax, ", ".join(facts).replace("_", " "))
+    for axis, dim in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        if dim.startswith("block"):
+            whole_numbers(axis)
     tidy(ax)
     return ax
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.plots.labels import axis_label, need_variables, number, p_text
-from cortexres.plots.style import BLUE, GREY, name_finding, readable, tidy
+from cortexres.plots.style import BLUE, GREY, name_finding, readable, tidy, whole_numbers
 
 
 def latency_against_depth(scores: xr.Dataset, ax: Axes) -> Axes:
@@ -35,6 +35,7 @@ def latency_against_depth(scores: xr.Dataset, ax: Axes) -> Axes:
     if "null_rho" in scores:
         _small_panel(ax, scores)
     measure = readable(str(scores.attrs.get("metric", ""))).strip()
+    whole_numbers(ax.xaxis)
     ax.set_xlabel("block k")
     ax.set_ylabel(axis_label(scores["latency_ms"]))
     found = f"rank correlation {number(scores['rho'])}, {p_text(scores['p']) or 'no p'}"
@@ -47,13 +48,15 @@ def latency_against_depth(scores: xr.Dataset, ax: Axes) -> Axes:
 def _small_panel(ax: Axes, scores: xr.Dataset) -> None:
     """Draw the histogram of the first null's rank correlations."""
     null = scores["null_rho"].isel(null=0).to_numpy()
-    panel = ax.inset_axes((1.14, 0.0, 0.18, 1.0))
+    panel = ax.inset_axes((1.04, 0.0, 0.18, 1.0))
     panel.hist(null[np.isfinite(null)], bins=20, range=(-1, 1), orientation="horizontal", color=GREY)
     if np.isfinite(float(scores["rho"])):
         panel.axhline(float(scores["rho"]), color=BLUE, lw=2.2)
     panel.set_ylim(-1, 1)
     panel.set_yticks([-1, 0, 1])
+    panel.yaxis.tick_right()  # away from the latencies
+    panel.yaxis.set_label_position("right")
     panel.set_xticks([])
     panel.set_xlabel("draws", fontsize=9)
     panel.set_ylabel("rank correlation under the null", fontsize=9, labelpad=0)
-    panel.spines[["top", "right", "bottom"]].set_visible(False)
+    panel.spines[["top", "left", "bottom"]].set_visible(False)

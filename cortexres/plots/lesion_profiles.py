@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cortexres.plots.labels import need_variables, number, p_text
-from cortexres.plots.style import BLUE, VERMILION, name_finding, tidy
+from cortexres.plots.style import BLUE, VERMILION, name_finding, tidy, whole_numbers
 
 MADE_BY = "compare.lesion_profile"
 
@@ -31,18 +31,20 @@ def lesion_profiles(scores: xr.Dataset, ax: Axes) -> Axes:
     block = scores["block"].to_numpy()
     other = ax.twinx()
     sides = (
-        (ax, "network_effect", "network: change of its last state", VERMILION, "o-"),
-        (other, "brain_effect_mapped", "brain: change of its end", BLUE, "s--"),
+        (ax, "network_effect", "network: change of its last state", VERMILION, "o-", 5),
+        (other, "brain_effect_mapped", "brain: change of its end", BLUE, "s--", 9),
     )
-    for axes, name, label, colour, style in sides:
+    for axes, name, label, colour, style, size in sides:
         values = scores[name].to_numpy()
-        axes.plot(block, values, style, color=colour, lw=1.8, ms=6)
+        # the second's marks are open, so that the first's are seen where both are alike
+        axes.plot(block, values, style, color=colour, lw=1.8, ms=size, mfc="none" if axes is other else colour)
         top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
         axes.set_ylim(0, 1.1 * top if top > 0 else 1.0)
         axes.set_ylabel(label, color=colour)
         axes.tick_params(axis="y", labelcolor=colour)
         tidy(axes)
     other.spines["right"].set_visible(True)
+    whole_numbers(ax.xaxis)
     ax.set_xlabel("lesioned block k (brain: perturbed at its time)")
     name_finding(ax, _heading(scores))
     return ax

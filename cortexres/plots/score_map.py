@@ -23,8 +23,8 @@ def score_map(
 ) -> Figure:
     """Return one heat map (time, block) per metric, and its ceiling as a strip below, on the same scale.
 
-    White outlines surround what is above chance over the whole map (p < .05, max-statistic); the dashed line
-    is t = k dt.
+    White outlines surround what is above chance over the whole map (p < .05, corrected as the legend says); the dashed
+    line is t = k dt.
 
     Parameters
     ----------

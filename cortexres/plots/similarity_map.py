@@ -21,6 +21,7 @@ from cortexres.plots.style import (
     name_finding,
     readable,
     tidy,
+    whole_numbers,
 )
 
 LOWEST = -0.5
@@ -90,6 +91,7 @@ def draw_map(ax: Axes, scores: xr.Dataset, name: str) -> QuadMesh:
         ax.plot(scores["t_ms"], block, color=VERMILION, lw=1.6, ls="--")
     ax.set_xlim(time[0], time[-1])
     ax.set_ylim(block[0] - 0.5, block[-1] + 0.5)
+    whole_numbers(ax.yaxis)
     return mesh
 
 

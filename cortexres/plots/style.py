@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from cortexres.errors import ArgumentError
@@ -70,7 +73,9 @@ def figure_of(axes: Axes) -> Figure:
 def name_finding(axes: Axes, *lines: str, pad: float | None = None) -> None:
     """Write the lines above the axes, from the left, broken where they are longer than the axes are wide."""
     letters = max(20, int(LETTERS_PER_INCH * _inches(axes)))
-    axes.set_title("\n".join(textwrap.fill(line, width=letters) for line in lines), loc="left", pad=pad)
+    kept = [re.sub(" ([=<]) ", "\u00a0\\1\u00a0", line) for line in lines]  # "p = 0.01" stays on one line
+    text = "\n".join(textwrap.fill(line, width=letters) for line in kept)
+    axes.set_title(text.replace("\u00a0", " "), loc="left", pad=pad)
 
 
 def legend_below(axes: Axes, handles: Sequence[Artist], *, columns: int = 2, facecolor: str | None = None) -> None:
@@ -87,6 +92,11 @@ def legend_below(axes: Axes, handles: Sequence[Artist], *, columns: int = 2, fac
         frameon=facecolor is not None,
         borderaxespad=0.0,
     )
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Put ticks of an axis that counts blocks at whole numbers only."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _inches(axes: Axes) -> float:
