@@ -131,9 +131,9 @@ def test_events_outside_the_recording_are_left_out_with_a_word() -> None:
     inside = covered(np.array([5.0, 10.0, 450.0, 451.0]), bins, np.array([[0.0, 100.0], [400.0, 500.0]]))
     assert inside.tolist() == [False, True, True, False]
     with pytest.warns(UserWarning, match="2 of 4 trials are left out, the first of them trial 0"):
-        warn_of_uncovered(inside)
+        warn_of_uncovered(inside, stacklevel=2)
     with pytest.raises(ArgumentError, match="covers the window of none of 4 trials"):
-        warn_of_uncovered(np.zeros(4, dtype=bool))
+        warn_of_uncovered(np.zeros(4, dtype=bool), stacklevel=2)
 
 
 # --- NWB -----------------------------------------------------------------------------------------------------------
@@ -197,8 +197,9 @@ def test_nwb_of_a_session(tmp_path: Path) -> None:
     with pynwb.NWBHDF5IO(path, "w") as writer:
         writer.write(session(pynwb))
     how: dict[str, Any] = {"table": "images", "stimulus": "image"}
-    with pytest.warns(UserWarning, match="1 of 10 trials are left out, the first of them trial 0: the recording"):
+    with pytest.warns(UserWarning, match="1 of 10 trials are left out, the first of them trial 0: the rec") as told:
         brain = io.read_nwb(path, bin_ms=50, window_ms=(-100, 400), rng=0, **how)
+    assert told[0].filename == __file__
     assert brain["response"].shape == (2, 4, 10, 2)
     assert brain["label"].values.tolist() == ["a", "b"]
     assert (brain["area"].values.tolist(), brain["quality"].values.tolist()) == (["VISal", "VISp"], ["good", "noise"])
@@ -304,9 +305,9 @@ def test_neo_of_events() -> None:
     assert (lfp["response"].attrs["units"], lfp["response"].attrs["signal"]) == ("uV", "lfp")
     assert lfp["name"].values.tolist() == ["x", "y"]
     np.testing.assert_allclose(lfp["response"][0, 1, 0], [2009.0, 2010.0])  # samples 1000 to 1009
-    with pytest.warns(UserWarning, match="1 of 4 trials are left out, the first of them trial 1"):
+    with pytest.warns(UserWarning, match="1 of 4 trials are left out, the first of them trial 1") as told:
         late = io.from_neo(block, bin_ms=20, events="shown", window_ms=(0, 1500 - 20), rng=0)
-    assert late.sizes["trial"] == 1
+    assert (late.sizes["trial"], told[0].filename) == (1, __file__)
     with pytest.raises(ArgumentError, match="have no duration, so the window cannot be told"):
         io.from_neo(block, bin_ms=20, events="shown")
     with pytest.raises(ArgumentError, match="signal is 'eeg', found 0 so named in a segment with lfp"):

@@ -85,8 +85,10 @@ def covered(onsets_ms: Array, bins: EventBins, observed_ms: Array) -> NDArray[np
     return np.asarray(inside.any(axis=1))
 
 
-def warn_of_uncovered(inside: NDArray[np.bool_]) -> None:
+def warn_of_uncovered(inside: NDArray[np.bool_], *, stacklevel: int) -> None:
     """Return nothing; warn of events that are left out because the recording does not cover their window.
+
+    The warning names the line that called the reader, which is `stacklevel` calls up.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def warn_of_uncovered(inside: NDArray[np.bool_]) -> None:
             f"{missing} of {inside.size} trials are left out, the first of them trial {int(np.argmin(inside))}: the"
             " recording does not cover their window; a shorter window_ms keeps them",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 

@@ -91,7 +91,7 @@ def from_neo(
     starts, stops = (np.concatenate([t[k] for t in trials]) for k in (1, 2))
     bins = event_bins(window_ms or common_window(starts, stops), bin_ms)
     inside = [covered(t[0], bins, source.observed_ms) for t, source in zip(trials, sources, strict=True)]
-    warn_of_uncovered(np.concatenate(inside))
+    warn_of_uncovered(np.concatenate(inside), stacklevel=3)
     values = [source.values(t[0][i], bins) for source, t, i in zip(sources, trials, inside, strict=True)]
     labels = [label for t, i in zip(trials, inside, strict=True) for label, keep in zip(t[3], i, strict=True) if keep]
     return recorded_brain(

@@ -62,7 +62,7 @@ def brain_around_events(
         Where values are NaN.
     """
     inside = covered(onsets_ms, bins, source.observed_ms)
-    warn_of_uncovered(inside)
+    warn_of_uncovered(inside, stacklevel=4)
     kept = [label for label, keep in zip(labels, inside, strict=True) if keep]
     shown = shown_stimuli(kept, stimuli=stimuli, rng=rng)
     rows, back = np.unique(shown.rows, return_inverse=True)  # only the trials that are wanted are read
