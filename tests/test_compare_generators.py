@@ -123,7 +123,7 @@ def test_products_between_trials_are_the_mean_over_pairs() -> None:
     pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     now = np.mean([np.einsum("stu,stv->uv", before[:, i], before[:, j]) for i, j in pairs], axis=0)
     then = np.mean([np.einsum("stu,stv->uv", after[:, i], before[:, j]) for i, j in pairs], axis=0)
-    found, explained, _ = operator_of_a_step(states, 2)
+    found, explained, *_ = operator_of_a_step(states, 2)
     np.testing.assert_allclose(
         np.sort_complex(np.linalg.eigvals(found)), np.sort_complex(np.linalg.eigvals(then @ np.linalg.inv(now)))
     )
@@ -155,6 +155,9 @@ def test_result_says_what_it_is() -> None:
     assert circuit.attrs["bias"] == ""
     assert (circuit.attrs["n_stimuli"], circuit.attrs["n_trials"]) == (8, 2)
     assert circuit["generator_real"].attrs["units"] == "1/ms"
+    assert (np.diff(circuit["generator_real"]) <= 1e-9).all()  # slowest decay first
+    whole, few = (generators(recorded(SYSTEM, dt=1.0, bins=40), rank=rank)["variance_explained"] for rank in (6, 3))
+    assert 0.5 < float(few) < float(whole) - 1e-3
     net = generators(unrolled(SYSTEM, h=0.5, blocks=40), rank=4)
     assert net.attrs["form"] == "(lambda - 1) / h"
     result = generator_distance(circuit, net)

@@ -77,6 +77,7 @@ def test_network_leaves_with_its_next_update() -> None:
     states, updates = net["response"].values, net["update"].values
     by_hand = tangling_of_states(states[:, :-1].reshape(-1, 6), updates[:, 1:].reshape(-1, 6) / 0.5)
     np.testing.assert_allclose(found["tangling"].values.ravel(), by_hand, rtol=1e-9)
+    assert float(found["tangling_90"]) == pytest.approx(np.quantile(by_hand, 0.9), rel=1e-9)
     flow = np.linalg.lstsq(
         np.vstack([states[:, k] - states[:, k + 1] for k in range(11)]),
         np.vstack([updates[:, k + 1] - updates[:, k + 2] for k in range(11)]) / 0.5,
