@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
@@ -12,6 +14,21 @@ from cortexres.provenance import provenance
 
 # Variances below this share of the largest are rounding.
 RESOLVED = 1e-12
+# Both ends of the eigenvalues of noise scatter by some 5 to 10 % of their size.
+MARGIN = 1.2
+
+
+class Step(NamedTuple):
+    """What moves states by one step."""
+
+    operator: np.ndarray
+    """(rank, rank)."""
+    explained: float
+    """Share of the moving variance in the components."""
+    fit: float
+    """Share of the variance of the next state that the operator predicts."""
+    above_noise: float
+    """Number of components that vary more than noise would; NaN with one trial."""
 
 
 def generators(
@@ -47,8 +64,9 @@ def generators(
         Number of principal components, and of eigenvalues. Compare both sides at the same rank. Below the number of
         dimensions that move, the eigenvalues depend on what the units happen to mix into the first components; above
         it, those of noise are added, which decay fast or even grow. Only ranks above the number of components whose
-        estimated variance is positive are refused, and noise alone makes half of them so: look for the rank at
-        which `generator_floor` jumps (from .005 at rank 3 to .6 at rank 4 where three components moved).
+        estimated variance is positive are refused, and noise alone makes half of them so: see
+        ``components_above_noise``, and at which rank `generator_floor` jumps (where three components moved, from .005
+        at rank 3 to .6 at rank 4).
     step_ms : float, optional
         Time of a block, for a network without ``t_ms``.
     delays : int
@@ -63,9 +81,11 @@ def generators(
         rate of growth, and 2 pi times the frequency), ``eigenvalue_real``, ``eigenvalue_imag`` of one step;
         ``variance_explained`` (), the share of the moving variance that the components hold, and ``fit`` (), the
         share of the variance of the next state that the operator predicts (NaN where that does not vary), both of
-        the signal where there are trials, and then, as unbiased estimates, at times above 1. A frequency above half
-        the sampling rate comes out folded below it; an eigenvalue of 0 or below tells of noise or of too coarse a step,
-        and one of 0 has no logarithm (NaN).
+        the signal where there are trials, and then, as unbiased estimates, at times above 1;
+        ``components_above_noise`` (), how many components vary more than noise that is independent from bin to bin
+        would, as far as the most negative estimate of a variance tells its size (with few units often one too many; NaN
+        with one trial, which does not tell). A frequency above half the sampling rate comes out folded below it; an
+        eigenvalue of 0 or below tells of noise or of too coarse a step, and one of 0 has no logarithm (NaN).
 
     Raises
     ------
@@ -88,15 +108,15 @@ def generators(
             f"got rank={rank} and {states.shape[2]} states in a row, expected a rank of at least 1 and 2 states more"
             " than that; take more time or blocks, fewer delays or a lower rank"
         )
-    operator, explained, fit = operator_of_a_step(states, rank)
-    eigenvalues = np.linalg.eigvals(operator)
+    step = operator_of_a_step(states, rank)
+    eigenvalues = np.linalg.eigvals(step.operator)
     rates = _generator(eigenvalues, found)
     order = np.lexsort((rates.imag, -np.round(rates.real, 12)))
-    return _dataset(data, found, eigenvalues[order], rates[order], explained, fit, rank=rank, delays=delays)
+    return _dataset(data, found, eigenvalues[order], rates[order], step, rank=rank, delays=delays)
 
 
-def operator_of_a_step(states: np.ndarray, rank: int) -> tuple[np.ndarray, float, float]:
-    """Return the operator (rank, rank) from a state to the next, the share of variance it lives in, and its fit.
+def operator_of_a_step(states: np.ndarray, rank: int) -> Step:
+    """Return the operator from a state to the next, in principal components, and how far to trust it.
 
     Parameters
     ----------
@@ -125,7 +145,25 @@ def operator_of_a_step(states: np.ndarray, rank: int) -> tuple[np.ndarray, float
     operator: np.ndarray = cross / values[:rank]
     total = np.trace(_between_trials(after, after))
     fit = float(np.sum(cross * operator) / total) if total > 0 else np.nan
-    return operator, float(values[:rank].sum() / values.sum()), fit
+    samples = before.shape[0] * (before.shape[2] - 1)
+    above = _above_noise(values, samples) if before.shape[1] > 1 else np.nan
+    return Step(operator, float(values[:rank].sum() / values.sum()), fit, above)
+
+
+def _above_noise(values: np.ndarray, samples: int) -> float:
+    """Return how many eigenvalues of a covariance between trials, falling, are above those of independent noise.
+
+    With g units per sample those of noise lie between (1 - sqrt g)^2 - 1 and (1 + sqrt g)^2 - 1 of its variance, which
+    is unknown; the lower end is seen, and the upper is (2 + sqrt g) / (2 - sqrt g) times as far from 0.
+
+    References
+    ----------
+    Marchenko, V. A., Pastur, L. A. (1967). Distribution of eigenvalues for some sets of random matrices. Mathematics of
+    the USSR-Sbornik 1, 457-483. doi:10.1070/SM1967v001n04ABEH001994
+    """
+    root = min(values.size / samples, 1.0) ** 0.5
+    limit = max(-values[-1] * MARGIN * (2 + root) / (2 - root), RESOLVED * values[0])
+    return float(np.sum(values > limit))
 
 
 def _compact(states: np.ndarray) -> np.ndarray:
@@ -177,8 +215,7 @@ def _dataset(
     found: Trajectories,
     eigenvalues: np.ndarray,
     rates: np.ndarray,
-    explained: float,
-    fit: float,
+    step: Step,
     *,
     rank: int,
     delays: int,
@@ -198,10 +235,13 @@ def _dataset(
         for name, (values, units, text) in columns.items()
     }
     shares = {
-        "variance_explained": (explained, "share of the moving variance in the components"),
-        "fit": (fit, "share of the variance of the next state that the operator predicts"),
+        "variance_explained": (step.explained, "share of the moving variance in the components"),
+        "fit": (step.fit, "share of the variance of the next state that the operator predicts"),
+        "components_above_noise": (step.above_noise, "number of components that vary more than noise would"),
     }
     variables |= {name: xr.Variable((), v, {"units": "1", "long_name": text}) for name, (v, text) in shares.items()}
+    if np.isnan(step.above_noise):
+        variables["components_above_noise"].attrs["undefined"] = "one trial does not tell what is noise"
     facts: dict[str, str | int | float] = {
         "axis": found.axis,
         "form": form,
