@@ -195,6 +195,8 @@ def test_arguments_are_checked() -> None:
         generators(circuit.isel(time=slice(3)), rank=1)
     with pytest.raises(ArgumentError, match="got steps of 1 to 2 ms between bins"):
         generators(circuit.isel(time=[0, 1, 2, 4, 5, 6]), rank=1)
+    with pytest.raises(ArgumentError, match=r"got steps of 1 to 1\.01 ms between blocks"):
+        generators(net.assign_coords(t_ms=("block", np.append(np.arange(20.0), 20.01), {"units": "ms"})), rank=1)
     stages = untimed.assign_coords(stage=("block", [0] * 10 + [1] * 11))
     with pytest.raises(ArgumentError, match="got blocks of 2 stages"):
         generators(stages, rank=2, step_ms=1.0)

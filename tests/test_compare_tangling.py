@@ -84,7 +84,11 @@ def test_network_leaves_with_its_next_update() -> None:
         rcond=None,
     )[0]
     assert found.attrs["rank"] == 6
-    assert tangling(net, rank=2).attrs["rank"] == 2
+    axes = np.linalg.eigh(np.cov(states.reshape(-1, 6), rowvar=False))[1][:, -2:]
+    first = tangling_of_states(states[:, :-1].reshape(-1, 6) @ axes, updates[:, 1:].reshape(-1, 6) @ axes / 0.5)
+    few = tangling(net, rank=2)
+    np.testing.assert_allclose(few["tangling"].values.ravel(), first, rtol=1e-9)
+    assert few.attrs["rank"] == 2
     # Stimuli have inputs of their own: states of one stimulus alone obey one linear system.
     for k in range(8):
         alone = tangling(net.isel(stimulus=[k]))["tangling"]
