@@ -255,7 +255,8 @@ def test_curves_are_the_columns_of_the_map(ax: Axes) -> None:
     best = float(scores()["rsa"].sel(block=7).idxmax("time"))
     marks = [line for line in ax.lines if line.get_marker() == "v"]
     assert [float(np.asarray(mark.get_xdata())[0]) for mark in marks][1] == best
-    assert texts(ax) == ["block 2", "block 7", "ceiling", "chance, 95 %"]
+    ceiling = "ceiling: similarity of\ntwo random halves of the\ntrials, uncorrected"
+    assert texts(ax) == ["block 2", "block 7", ceiling, "chance, 95 %"]
 
 
 def test_ceiling_between_two_bounds(ax: Axes) -> None:
@@ -270,6 +271,7 @@ def test_updates_stand_beside_their_ceiling(ax: Axes) -> None:
     plots.updates_against_velocity(updates(), ax)
     for name in ("rsa", "rsa_ceiling"):
         assert any(np.array_equal(one, updates()[name]) for one in lines(ax))
+    assert "random halves of the trials" in texts(ax)[0].replace("\n", " ")
     full = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
     significant = int((updates()["rsa_p"] < 0.05).sum())
     assert sum(len(np.asarray(line.get_xdata())) for line in full) == significant > 0

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from cortexres.errors import ArgumentError
-from cortexres.plots.labels import beside, chosen_name, onset_line
+from cortexres.plots.labels import beside, ceiling_label, chosen_name, onset_line
 from cortexres.plots.similarity_map import is_distance
 from cortexres.plots.style import BLACK, GREY, name_finding, readable, tidy
 
@@ -27,8 +27,8 @@ def block_curves(
 ) -> Axes:
     """Return `ax` with a curve per block, from dark (first) to bright (last), each with a marker where it matches best.
 
-    The ceiling is a black line, or a band between its lower and upper bound; the dotted line is what chance reaches
-    anywhere on the map.
+    The ceiling is a black line, named by what it is made of, or a band between its lower and upper bound; the dotted
+    line is what chance reaches anywhere on the map.
 
     Parameters
     ----------
@@ -98,4 +98,4 @@ def _draw_ceiling(ax: Axes, own: xr.DataArray | None, given: xr.Dataset | None) 
         names = ", ".join(map(str, given.data_vars))
         raise ArgumentError(f"got a ceiling with {names}, expected ceiling, or lower and upper")
     if line is not None:
-        ax.plot(line["time"], line, color=BLACK, lw=2.0, ls=(0, (4, 1.5)), label="ceiling")
+        ax.plot(line["time"], line, color=BLACK, lw=2.0, ls=(0, (4, 1.5)), label=ceiling_label(line, width=24))

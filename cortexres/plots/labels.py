@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 import numpy as np
 import xarray as xr
@@ -20,6 +21,12 @@ def axis_label(values: xr.DataArray, text: str | None = None) -> str:
     name = text or str(values.attrs.get("long_name", readable(str(values.name))))
     units = str(values.attrs.get("units", "1"))
     return name if units in ("1", "") else f"{name} ({units})"
+
+
+def ceiling_label(values: xr.DataArray, *, width: int) -> str:
+    """Return what a ceiling is made of, in the words of its long name: halves of the trials are no upper bound."""
+    text = readable(str(values.attrs.get("long_name", "")))
+    return textwrap.fill(f"ceiling: {text}" if text else "ceiling", width=width)
 
 
 def plain_names(scores: xr.Dataset, dims: set[str]) -> list[str]:

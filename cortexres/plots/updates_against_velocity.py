@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from cortexres.plots.labels import chosen_name, need_variables, number, p_text
+from cortexres.plots.labels import ceiling_label, chosen_name, need_variables, number, p_text
 from cortexres.plots.significance import LEVEL, level_label
 from cortexres.plots.similarity_map import is_distance
-from cortexres.plots.style import BLACK, BLUE, GREY, name_finding, readable, tidy
+from cortexres.plots.style import BLACK, BLUE, GREY, legend_below, name_finding, readable, tidy
 
 
 def updates_against_velocity(scores: xr.Dataset, ax: Axes, *, name: str | None = None) -> Axes:
@@ -35,7 +35,8 @@ def updates_against_velocity(scores: xr.Dataset, ax: Axes, *, name: str | None =
     name = chosen_name(scores, name, {"block"})
     need_variables(scores, "updates at their times", "compare.updates_against_velocity", "t_ms", f"{name}_ceiling")
     time, values = scores["t_ms"].to_numpy(), scores[name].to_numpy()
-    ax.plot(time, scores[f"{name}_ceiling"], color=BLACK, lw=2.2, label="ceiling: two halves of the trials")
+    ceiling = scores[f"{name}_ceiling"]
+    ax.plot(time, ceiling, color=BLACK, lw=2.2, label=ceiling_label(ceiling, width=48))
     if f"{name}_null" in scores:
         share = "5 %" if is_distance(scores, name) else "95 %"
         ax.plot(time, scores[f"{name}_null"], color=GREY, lw=1.8, ls=":", label=f"{share} with permuted stimuli")
@@ -50,7 +51,7 @@ def updates_against_velocity(scores: xr.Dataset, ax: Axes, *, name: str | None =
     ax.set_xlabel("time of the update (ms)")
     ax.set_ylabel(f"{readable(name)} of update and dr/dt")
     name_finding(ax, _heading(scores, name))
-    ax.legend(fontsize=9, frameon=False)
+    legend_below(ax, ax.get_legend_handles_labels()[0], columns=1)
     tidy(ax)
     return ax
 
