@@ -1,4 +1,4 @@
-"""Run the README's test command as it stands, in a fresh copy of the tree; then the slow tests, and others' models.
+"""Run the README's test command as it stands, in a fresh copy of the tree; then the slow tests, and those with libraries of others.
 
 The copy holds what git tracks, with the changes of the working tree, so the virtual environment that the
 command makes is new and no install step can hide. All together may take 60 minutes.
@@ -19,9 +19,10 @@ LIMIT_S = 60 * 60
 NO_TESTS = 5  # pytest's exit code where the marker selects nothing
 CLOSING_LINES = 15
 SLOW = ".venv/bin/python -m pytest -m slow --timeout=3000"
-FOREIGN = (
-    ".venv/bin/pip install -q -c constraints.txt -e '.[test,foreign]' && "
-    ".venv/bin/python -m pytest tests/test_nn_record_libraries.py"
+OTHERS = (
+    ".venv/bin/pip install -q -c constraints.txt -e '.[test,foreign,interop,peers]' && "
+    ".venv/bin/python -m pytest -m 'slow or not slow' tests/test_nn_record_libraries.py tests/test_compare_peers_*.py "
+    "tests/test_io_peers_*.py tests/test_io_recordings.py tests/test_io_exports.py"
 )
 
 
@@ -78,7 +79,7 @@ def _out_of_time(process: subprocess.Popen) -> None:
 def main() -> int:
     """Run all parts until one fails, and return its exit code."""
     start = time.monotonic()
-    parts = {"Test it": readme_command("Test it"), "slow tests": SLOW, "models of others": FOREIGN}
+    parts = {"Test it": readme_command("Test it"), "slow tests": SLOW, "libraries of others": OTHERS}
     closing, code = [], 0
     with tempfile.TemporaryDirectory(prefix="cortexres-ci-") as folder:
         tree = Path(folder)
