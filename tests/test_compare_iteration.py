@@ -109,6 +109,14 @@ def test_intervals_hold_the_value_of_other_stimuli() -> None:
     assert 0.87 <= np.mean(hits) <= 0.99
 
 
+def test_two_stimuli_leave_none_out_and_the_interval_says_so() -> None:
+    states = iterated(0.7 * np.eye(UNITS), 5, np.random.default_rng(0))[:2]
+    found = iteration_indices(network(states, dt_ms=None))
+    assert np.isfinite(found["mean_squared_error"]).all()
+    assert np.isnan(found["mean_squared_error_low"]).all()
+    assert "two stimuli" in found["mean_squared_error_low"].attrs["undefined"]
+
+
 def test_tied_blocks_are_recurrent_and_others_are_not() -> None:
     steps, matrix = 6, 0.6 * np.eye(UNITS) + 0.1
     whole = network(iterated(matrix, steps, np.random.default_rng(0)), dt_ms=None)
@@ -124,6 +132,8 @@ def test_tied_blocks_are_recurrent_and_others_are_not() -> None:
     assert recurrence_index(still, {1: still})["recurrence"].attrs["undefined"] == "the last block changes nothing"
     with pytest.raises(ArgumentError, match="got 0 lesions"):
         recurrence_index(whole, {})
+    with pytest.raises(ArgumentError, match="a lesioned network has 5 units, expected the 6"):
+        recurrence_index(whole, {1: whole.isel(unit=slice(0, 5))})
 
 
 def test_unfit_activity_is_refused() -> None:

@@ -194,7 +194,7 @@ def test_unfit_arguments_are_refused() -> None:
         ({"draws": 0}, "draws=0"),
         ({"mapping": lambda a, b: b}, "got a function as mapping"),
         ({"lesioned": {0: given["network"]}}, r"got lesions of blocks \[0\]"),
-        ({"network": given["network"].isel(block=[0])}, "of a network that has none"),
+        ({"network": given["network"].isel(block=[0])}, "of a network with blocks 0..0"),
         ({"perturbed": few}, "got 2 perturbations"),
         ({"perturbed": shorter}, "a perturbed run has another trial"),
         ({"lesioned": narrow}, "a lesioned network has 2 units"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from cortexres.compare.binning import at_bins
 from cortexres.compare.windows import in_window
-from cortexres.errors import SchemaError
+from cortexres.errors import ArgumentError, SchemaError
 from cortexres.schema import same_stimuli
 
 
@@ -29,6 +31,22 @@ def same_units(brain: xr.Dataset, network: xr.Dataset) -> None:
             " order; compare"
             " networks with other units by compare.linear_map_r2 or compare.compare"
         )
+
+
+def same_axes(one: xr.Dataset, other: xr.Dataset, dims: Sequence[str], what: str) -> None:
+    """Return nothing if `other` has the stimuli, trials, bins or units of `one`, so that they can be subtracted.
+
+    Raises
+    ------
+    ArgumentError
+        If not; `what` is the other's name in the message.
+    """
+    for dim in dims:
+        if not np.array_equal(one[dim].values, other[dim].values):
+            raise ArgumentError(
+                f"{what} has another {dim} ({other.sizes[dim]} against {one.sizes[dim]}), expected the same as in the"
+                f" intact one, so that they can be subtracted; make both with the same {', '.join(dims)}"
+            )
 
 
 def paired(brain: xr.Dataset, network: xr.Dataset, *, units: bool = True) -> tuple[xr.Dataset, xr.Dataset]:

@@ -9,9 +9,8 @@ from cortexres.compare.ceilings.explained import between_stimuli, one_less, warn
 from cortexres.compare.ceilings.trials import trial_ceiling
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.pairing import float_values, same_units
+from cortexres.compare.pairing import float_values, same_axes, same_units
 from cortexres.compare.variance import mean_noise
-from cortexres.errors import ArgumentError
 from cortexres.schema import check_brain, same_stimuli
 
 
@@ -33,12 +32,7 @@ def paired_difference(intact: xr.Dataset, silenced: xr.Dataset) -> xr.Dataset:
         check_brain(side)
     same_stimuli(intact, silenced)
     same_units(intact, silenced)
-    for dim in ("trial", "time"):
-        if not np.array_equal(intact[dim].values, silenced[dim].values):
-            raise ArgumentError(
-                f"got {intact.sizes[dim]} and {silenced.sizes[dim]} {dim}s that are not the same, expected runs that"
-                " share their random numbers trial by trial; simulate both with the same seeds, trials and bins"
-            )
+    same_axes(intact, silenced, ("trial", "time"), "silenced")
     response = intact["response"].copy(data=float_values(intact["response"]) - float_values(silenced["response"]))
     response.attrs["relative_to"] = "the silenced run of the same trial"
     return xr.Dataset({"response": response}, attrs=dict(intact.attrs))

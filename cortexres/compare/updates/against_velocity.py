@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.ceilings.quantity import quantity
 from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
@@ -91,7 +92,8 @@ def updates_against_velocity(
     check_choices(metrics, splits)
     seed = rng if isinstance(rng, int) else None
     rng = np.random.default_rng(rng)
-    times, trials = velocities(brain, lag)
+    velocity = quantity(brain, "velocity", lag)
+    times, trials = np.asarray(velocity.time.values), velocity.trials
     updates = _updates(network)
     t_ms = block_times(brain, network, mapping)
     orders = permute_stimuli.orders(brain.sizes["stimulus"], draws=permutations, rng=rng)
@@ -119,7 +121,7 @@ def updates_against_velocity(
         "n_trials": brain.sizes["trial"],
         "null": permute_stimuli.name,
         "permutations": permutations,
-        "velocity_lag_ms": float(np.mean(_distances(brain, lag))),
+        "velocity_lag_ms": velocity.lag_ms,
         "warnings": HELD if mapping is not None and not callable(mapping) else "",
         "cortexres_provenance": provenance(metrics=[m.name for m in metrics], splits=splits, seed=seed),
     }
@@ -144,30 +146,6 @@ def check_choices(metrics: Sequence[Comparison], splits: int) -> None:
         raise ArgumentError(f"got metrics {names}, expected at least one and each name once")
     if splits < 1:
         raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
-
-
-def velocities(brain: xr.Dataset, lag: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times in ms (velocity,) and velocities per ms (stimulus, trial, velocity, unit) of a brain.
-
-    Raises
-    ------
-    ArgumentError
-        If the recording has no two bins that far apart.
-    """
-    distances = _distances(brain, lag)
-    centres, rates = float_values(brain["time"]), float_values(brain["response"])
-    velocity = (rates[:, :, lag:] - rates[:, :, :-lag]) / distances[:, None]
-    return (centres[lag:] + centres[:-lag]) / 2, velocity
-
-
-def _distances(brain: xr.Dataset, lag: int) -> np.ndarray:
-    if not 1 <= lag < brain.sizes["time"]:
-        raise ArgumentError(
-            f"got lag={lag} and {brain.sizes['time']} bins, expected a lag of 1 or more that the recording holds"
-        )
-    centres = float_values(brain["time"])
-    distances: np.ndarray = centres[lag:] - centres[:-lag]
-    return distances
 
 
 def at_intervals(velocity: np.ndarray, times: np.ndarray, t_ms: np.ndarray) -> np.ndarray:

@@ -12,12 +12,11 @@ from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import exceedance, permute_stimuli
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import float_values, same_axes
 from cortexres.compare.updates.against_velocity import HELD, check_choices, reordered
 from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
 from cortexres.compare.variance import explained, mean_noise
-from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
 
@@ -111,10 +110,10 @@ def components(
     check_network(network)
     same_stimuli(brain, network)
     check_choices(metrics, splits)
-    _check_same(brain, silenced, ("stimulus", "trial", "time", "unit"), "silenced")
+    same_axes(brain, silenced, ("stimulus", "trial", "time", "unit"), "silenced")
     if network_silenced is not None:
         check_network(network_silenced)
-        _check_same(network, network_silenced, ("stimulus", "block", "unit"), "network_silenced")
+        same_axes(network, network_silenced, ("stimulus", "block", "unit"), "network_silenced")
     seed = rng if isinstance(rng, int) else None
     rng = np.random.default_rng(rng)
     t_ms = block_times(brain, network, mapping)
@@ -157,15 +156,6 @@ def components(
         "t_ms": xr.Variable("block", t_ms, {"units": "ms", "long_name": "time of the block"}),
     }
     return xr.Dataset(variables, coords=coords, attrs=attrs)
-
-
-def _check_same(one: xr.Dataset, other: xr.Dataset, dims: tuple[str, ...], name: str) -> None:
-    for dim in dims:
-        if not np.array_equal(one[dim].values, other[dim].values):
-            raise ArgumentError(
-                f"{name} has another {dim} ({other.sizes[dim]} against {one.sizes[dim]}), expected the same as in the"
-                " intact one, so that they can be subtracted; make both with the same stimuli, trials and bins"
-            )
 
 
 def _comparable(brain: xr.Dataset, network: xr.Dataset) -> bool:

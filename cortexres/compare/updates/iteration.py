@@ -9,9 +9,10 @@ import xarray as xr
 
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.pairing import float_values
+from cortexres.compare.updates.lesion_effects import network_changes
 from cortexres.compare.updates.trial_products import product, root
 from cortexres.errors import ArgumentError
-from cortexres.schema import check_brain, check_network, same_stimuli
+from cortexres.schema import check_brain, check_network
 
 GROUPS = 40
 STEPS = {
@@ -88,17 +89,16 @@ def iteration_indices(activity: xr.Dataset, *, end: float | None = None) -> xr.D
     left_out = [_curves(states[k], last) for k in kept(n, groups)] if n > 2 else []
     variables: dict[str, xr.Variable] = {}
     for name, text in STEPS.items():
-        low, high = (
-            interval(values[name], np.stack([other[name] for other in left_out]))
-            if left_out
-            else np.full((2, len(steps)), np.nan)
-        )
-        for key, curve, what in (
-            (name, values[name], text),
-            (f"{name}_low", low, "lower end of the 95 % jackknife interval over stimuli"),
-            (f"{name}_high", high, "upper end of the 95 % jackknife interval over stimuli"),
+        ends = np.full((2, len(steps)), np.nan)
+        if left_out:
+            ends = np.stack(interval(values[name], np.stack([other[name] for other in left_out])))
+        few = "" if left_out else "two stimuli, of which none can be left out"
+        for key, curve, what, why in (
+            (name, values[name], text, ""),
+            (f"{name}_low", ends[0], "lower end of the 95 % jackknife interval over stimuli", few),
+            (f"{name}_high", ends[1], "upper end of the 95 % jackknife interval over stimuli", few),
         ):
-            described = {"units": "1", "long_name": what, "undefined": _why(curve)}
+            described = {"units": "1", "long_name": what, "undefined": why or _why(curve)}
             variables[key] = xr.Variable(dim, curve, described)
     update = np.diff(states, axis=2)
     variables |= _indices(values, product(update, update).sum(axis=(0, 2)), last, steps, dim)
@@ -135,7 +135,7 @@ def recurrence_index(network: xr.Dataset, lesioned: Mapping[int, xr.Dataset]) ->
     Raises
     ------
     ArgumentError
-        If there are no lesions, or the intact network has fewer than two blocks.
+        If there are no lesions, the intact network has fewer than two blocks, or a lesioned one other units.
     SchemaError
         If a Dataset does not keep the schema or has other stimuli.
     """
@@ -145,14 +145,10 @@ def recurrence_index(network: xr.Dataset, lesioned: Mapping[int, xr.Dataset]) ->
             f"got {len(lesioned)} lesions and {network.sizes['block']} blocks, expected at least one lesion of a"
             " network of two or more"
         )
-    states = float_values(network["response"])
-    early, whole = states[:, -2], states[:, -1]
-    step = np.sum((whole - early) ** 2)
-    values = []
-    for run in lesioned.values():
-        check_network(run)
-        same_stimuli(network, run)
-        values.append(np.sum((float_values(run["response"])[:, -1] - early) ** 2) / (step if step > 0 else np.nan))
+    changes, whole = network_changes(network, list(lesioned.values()))
+    update = whole - float_values(network["response"])[:, -2]
+    step = np.sum(update**2)
+    values = np.sum((changes + update) ** 2, axis=(1, 2)) / (step if step > 0 else np.nan)
     undefined = "" if step > 0 else "the last block changes nothing"
     attrs = {"units": "1", "undefined": undefined, "long_name": "without the block, against one block less"}
     return xr.Dataset(
@@ -194,9 +190,8 @@ def _curves(states: np.ndarray, last: int) -> dict[str, np.ndarray]:
     total = product(error, error).mean(axis=(0, 2))
     # The mean over stimuli of products of one stimulus with another is the squared mean, without the spread.
     pooled = error.mean(axis=0)[None]
-    own = product(error, error).mean(axis=(0, 2))
     squared_mean = product(pooled, pooled).mean(axis=(0, 2))
-    bias = (squared_mean - own / n) * n / (n - 1)
+    bias = (squared_mean - total / n) * n / (n - 1)
     update = np.diff(states, axis=2)
     size = product(update, update).sum(axis=(0, 2))
     before = product(states, states).sum(axis=(0, 2))[:-1]

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata
 
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import float_values, same_axes
 from cortexres.compare.updates.trial_products import product, root
 from cortexres.compare.windows import Window, bin_width, in_window, late_window
 from cortexres.errors import ArgumentError
@@ -24,12 +23,7 @@ def brain_changes(
     changes = []
     for run in runs:
         check_brain(run)
-        for dim in ("stimulus", "trial", "time", "unit"):
-            if not np.array_equal(run[dim].values, brain[dim].values):
-                raise ArgumentError(
-                    f"a perturbed run has another {dim} ({run.sizes[dim]} against {brain.sizes[dim]}), expected the"
-                    " same as the intact one, so that they can be subtracted"
-                )
+        same_axes(brain, run, ("stimulus", "trial", "time", "unit"), "a perturbed run")
         changes.append(float_values(run["response"])[:, :, read].mean(axis=2) - end)
     return np.stack(changes), end
 
@@ -44,6 +38,7 @@ def network_changes(network: xr.Dataset, runs: Sequence[xr.Dataset]) -> tuple[np
         if run.sizes["unit"] != network.sizes["unit"]:
             raise ArgumentError(
                 f"a lesioned network has {run.sizes['unit']} units, expected the {network.sizes['unit']} of the intact"
+                " one; record the same network with one block changed"
             )
         changes.append(float_values(run["response"])[:, -1] - last)
     return np.stack(changes), last
@@ -66,11 +61,14 @@ def effect_size(change: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def profile_correlation(a: np.ndarray, b: np.ndarray, *, ranks: bool) -> float:
+    """Return the correlation of two profiles where both are known; NaN with fewer than 3, or where one is flat."""
     known = np.isfinite(a) & np.isfinite(b)
     a, b = a[known], b[known]
     if a.size < 3 or np.ptp(a) <= 1e-9 * np.abs(a).max() or np.ptp(b) <= 1e-9 * np.abs(b).max():
         return np.nan
     if ranks:
+        from scipy.stats import rankdata  # a second to import
+
         a, b = rankdata(a), rankdata(b)
     return float(np.corrcoef(a, b)[0, 1])
 

@@ -66,7 +66,8 @@ def lesion_profile(
     lesioned : mapping of int to Dataset
         Block of the lesion -> network Dataset; only its last state is used.
     mapping : Dataset, DataArray or None
-        Time of each block; see `updates_against_velocity`. A block acts midway between its state's and the last's.
+        Time of each block; see `updates_against_velocity`. A block acts midway
+        between the time of its state and that of the block before.
     metrics : sequence of Comparison
         Also compare the *patterns* of change (stimulus x unit), by these.
     read_ms : tuple of float, optional
@@ -152,10 +153,8 @@ def _weights(times: np.ndarray, lesions: np.ndarray, t_ms: np.ndarray, blocks: n
     unknown = np.setdiff1d(lesions, blocks[1:])
     if unknown.size:
         raise ArgumentError(
-            f"got lesions of blocks {unknown.tolist()}, expected blocks of the network that add something,"
-            f" {blocks[1]}..{blocks[-1]}"
-            if len(blocks) > 1
-            else f"got lesions of blocks {unknown.tolist()} of a network that has none"
+            f"got lesions of blocks {unknown.tolist()} of a network with blocks {blocks[0]}..{blocks[-1]}, expected"
+            " blocks after the first, which adds nothing; give the runs under the numbers of the blocks changed in them"
         )
     at = np.searchsorted(blocks, lesions)
     weights = point_weights(times, (t_ms[at] + t_ms[at - 1]) / 2)
