@@ -10,7 +10,7 @@ import xarray as xr
 from compare_synthetic import brain, network, relaxation
 
 from cortexres import schema
-from cortexres.compare import linear_cka, permute_stimuli, rsa, state_scores
+from cortexres.compare import linear_cka, permute_stimuli, procrustes_distance, rsa, state_scores
 from cortexres.compare.against import Against, SimilarityMap
 from cortexres.compare.nulls import (
     CircularShift,
@@ -233,6 +233,19 @@ def test_undefined_draws_are_counted_and_said() -> None:
     assert scores["null_scores"].attrs["undefined"] == "permute_stimuli: nowhere defined in 2 of 3 draws"
 
 
+def test_what_the_score_says_is_undefined_is_kept() -> None:
+    data, net = pair()
+
+    def half(d: xr.Dataset, n: xr.Dataset) -> xr.DataArray:
+        values = SimilarityMap(rsa)(d, n).isel(time=0, drop=True)
+        return values.where(values["block"] > 0).assign_attrs(undefined="block 0: left out")
+
+    scores = null_scores(data, net, half, [permute_stimuli, LeakOnly()], draws=3, rng=0)
+    for name in ("score", "p", "null_mean", "difference"):
+        assert np.isnan(scores[name].isel(block=0)).all()
+        assert "block 0: left out" in scores[name].attrs["undefined"]
+
+
 def test_too_few_stimuli_for_the_interval_leave_it_undefined() -> None:
     data, net = pair(stimuli=4)
     scores = null_scores(data, net, mean_cka, [LeakOnly()], rng=0)
@@ -248,6 +261,8 @@ def test_the_fast_way_of_permuting_a_map_is_the_slow_one() -> None:
     slow = Against(lambda d, n: SimilarityMap(rsa)(d, n), draws=60)(data, other, np.random.default_rng(9))
     assert fast == slow
     assert Against(SimilarityMap(rsa), draws=60)(data, net, np.random.default_rng(9)) == pytest.approx(1 / 61)
+    apart = Against(SimilarityMap(procrustes_distance), draws=19, orientation="distance")
+    assert apart(data, net, np.random.default_rng(9)) == pytest.approx(1 / 20)
     assert np.isnan(Against(SimilarityMap(rsa), draws=3)(data, network(np.ones((9, 4, 2))), np.random.default_rng(0)))
 
 
@@ -313,3 +328,7 @@ def test_unfit_arguments_are_refused() -> None:
         Against(mean_cka, LeakOnly())
     with pytest.raises(ArgumentError, match="with 0 draws"):
         Against(mean_cka, permute_stimuli, draws=0)
+    with pytest.raises(ArgumentError, match="got orientation='similarity' and a score that is a distance"):
+        Against(SimilarityMap(procrustes_distance))(data, net, rng)
+    with pytest.raises(ArgumentError, match="got orientation='similarity' and a score that is a distance"):
+        null_scores(data, net, SimilarityMap(procrustes_distance), [permute_stimuli])

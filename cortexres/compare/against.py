@@ -11,7 +11,7 @@ from cortexres.compare.inference.null_maps import null_maps, score_map
 from cortexres.compare.measures.measure import Comparison, Orientation
 from cortexres.compare.nulls.exceedance import p_value
 from cortexres.compare.nulls.null import Null
-from cortexres.compare.nulls.scores import Score
+from cortexres.compare.nulls.scores import Score, check_orientation
 from cortexres.compare.nulls.stimuli import permute_stimuli
 from cortexres.errors import ArgumentError
 from cortexres.schema import same_stimuli
@@ -32,7 +32,11 @@ class SimilarityMap:
     def __call__(self, brain: xr.Dataset, network: xr.Dataset) -> xr.DataArray:
         """Return the map, with time and block as coordinates."""
         values = score_map(self.metric, brain, network)
-        attrs = {"units": "1", "long_name": f"{self.metric.name} of each time and block"}
+        attrs = {
+            "units": "1",
+            "long_name": f"{self.metric.name} of each time and block",
+            "orientation": self.metric.orientation,
+        }
         coords = {"time": brain["time"].values, "block": network["block"].values}
         return xr.DataArray(values, coords=coords, dims=("time", "block"), attrs=attrs)
 
@@ -82,10 +86,13 @@ class Against:
         ------
         SchemaError
             If the stimuli differ.
+        ArgumentError
+            If the score says that it has the other orientation.
         """
         same_stimuli(brain, network)
-        observed = np.asarray(self.score(brain, network), dtype=float)
-        p = p_value(observed, self._drawn(brain, network, rng), self.orientation)
+        observed = xr.DataArray(self.score(brain, network))
+        check_orientation(observed, self.orientation)
+        p = p_value(np.asarray(observed.values, dtype=float), self._drawn(brain, network, rng), self.orientation)
         return float(np.nanmin(p)) if np.isfinite(p).any() else np.nan
 
     def _drawn(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> np.ndarray:

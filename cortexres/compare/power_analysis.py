@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy.special import betaincinv
 
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
@@ -102,8 +102,8 @@ def _variable(dims: tuple[str, ...], values: np.ndarray, text: str, undefined: s
 
 def _binomial(found: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of the exact 95 % interval of a share: nothing found leaves 0, all found leaves 1, as an end."""
-    low = np.where(found > 0, stats.beta.ppf(0.025, np.maximum(found, 1), draws - found + 1), 0.0)
-    high = np.where(found < draws, stats.beta.ppf(0.975, found + 1, np.maximum(draws - found, 1)), 1.0)
+    low = np.where(found > 0, betaincinv(np.maximum(found, 1), draws - found + 1, 0.025), 0.0)
+    high = np.where(found < draws, betaincinv(found + 1, np.maximum(draws - found, 1), 0.975), 1.0)
     return low, high
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -24,7 +24,7 @@ class ShuffledBlocks:
 
     name: str = "shuffled_blocks"
     claim: str = "the order of the network's blocks matters"
-    random: bool = True
+    random: bool = field(default=True, init=False)
 
     def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
         """Return the brain as it is, and the network with its blocks shuffled.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ class ConstantTrace:
     late: Window | None = None
     name: str = "constant_trace"
     claim: str = "the network has dynamics of the brain, not only its final rates"
-    random: bool = False
+    random: bool = field(default=False, init=False)
 
     def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
         """Return the brain as it is, and the network that does not move; nothing is random."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -32,7 +32,7 @@ class LeakOnly:
     alpha: float | None = None
     name: str = "leak_only"
     claim: str = "the network's way from its first to its last state matters beyond a leak"
-    random: bool = False
+    random: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Refuse steps that are no leak."""

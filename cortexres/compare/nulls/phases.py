@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -31,7 +31,7 @@ class PhaseRandomised:
 
     name: str = "phase_randomised"
     claim: str = "the brain's trajectory matters beyond its mean, spectra and cross-spectra"
-    random: bool = True
+    random: bool = field(default=True, init=False)
 
     def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
         """Return the brain with random phases, and the network as it is.

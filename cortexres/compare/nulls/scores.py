@@ -110,13 +110,14 @@ def null_scores(
     SchemaError
         If the stimuli differ.
     ArgumentError
-        If there are no nulls, two of one name, or no draws.
+        If there are no nulls, two of one name, no draws, or the score says that it has the other orientation.
     """
     same_stimuli(brain, network)
     names = _names(nulls, draws)
     seed = rng if isinstance(rng, int) else None
     rng = np.random.default_rng(rng)
     job = _Job(brain, network, score, xr.DataArray(score(brain, network)), orientation)
+    check_orientation(job.observed, orientation)
     found = [_against(job, null, draws, rng) for null in nulls]
     joined = xr.concat([each.values for each in found], "null", data_vars="all", coords="minimal", join="exact")
     coords = {
@@ -134,11 +135,31 @@ def null_scores(
         "cortexres_provenance": provenance(nulls=names, draws=draws, seed=seed),
     }
     scores = joined.assign(score=job.observed.variable).assign_coords(coords).assign_attrs(attrs)
-    reasons = {name: "; ".join(r for each in found if (r := each.undefined.get(name, ""))) for name in MEANINGS}
+    own = str(job.observed.attrs.get("undefined", ""))
+    reasons = {
+        name: "; ".join(dict.fromkeys(r for r in (own, *(each.undefined.get(name, "") for each in found)) if r))
+        for name in MEANINGS
+    }
     units = str(job.observed.attrs.get("units", "1"))
     for name, text in MEANINGS.items():
         scores[name].attrs.update(units=units if name != "p" else "1", long_name=text, undefined=reasons[name])
     return scores
+
+
+def check_orientation(score: xr.DataArray, orientation: Orientation) -> None:
+    """Return nothing if a score does not say that alike means the other way round.
+
+    Raises
+    ------
+    ArgumentError
+        If it does: its p-values would be those of being unlike.
+    """
+    said = score.attrs.get("orientation", orientation)
+    if said != orientation:
+        raise ArgumentError(
+            f"got orientation={orientation!r} and a score that is a {said}, expected the same;"
+            f" give orientation={said!r}"
+        )
 
 
 def _names(nulls: Sequence[Null], draws: int) -> list[str]:
@@ -177,11 +198,12 @@ def _against(job: _Job, null: Null, draws: int, rng: np.random.Generator) -> _Fo
     variables = {name: (dims, array) for name, array in cells.items()}
     dataset = xr.Dataset(variables | {"null_scores": (("draw", *dims), values)}, coords=job.observed.coords)
     undefined = int(np.isnan(drawn.reshape(count, -1)).all(axis=1).sum())
+    nowhere = f"{null.name}: nowhere defined in {undefined} of {count} draws" if undefined else ""
     reasons = {
         "p": "" if null.random else f"{null.name} has one value, which is no distribution",
         "difference_low": reason,
         "difference_high": reason,
-        "null_scores": f"{null.name}: nowhere defined in {undefined} of {count} draws" if undefined else "",
+        **dict.fromkeys(("null_scores", "null_mean", "null_95", "difference"), nowhere),
     }
     same = bool(np.all((np.abs(drawn - observed) <= SAME) | np.isnan(observed)))
     return _Found(dataset, reasons, f"{null.name} leaves the score as it is, so it can show nothing" if same else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -24,7 +24,7 @@ class CircularShift:
 
     name: str = "circular_shift"
     claim: str = "the brain's states come at the times that the network's blocks stand for"
-    random: bool = True
+    random: bool = field(default=True, init=False)
 
     def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:
         """Return the brain with its time moved round, and the network as it is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ class StimulusNull:
     name: str
     make: Callable[[np.random.Generator, int, int], np.ndarray]
     claim: str = "brain and network differ between the same stimuli in the same way"
-    random: bool = True
+    random: bool = field(default=True, init=False)
 
     def orders(self, n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Return `draws` orders of `n` stimuli, (draws, n).
