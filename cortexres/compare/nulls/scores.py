@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.defined import mean_of_defined
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.measure import Orientation
 from cortexres.compare.nulls.exceedance import p_value
@@ -187,10 +188,10 @@ def _against(job: _Job, null: Null, draws: int, rng: np.random.Generator) -> _Fo
     else:
         low, high, reason = _interval(job, null, rng)
     cells = {
-        "null_mean": defined_mean(drawn),
+        "null_mean": mean_of_defined(drawn),
         "null_95": np.quantile(drawn, 0.95 if job.orientation == "similarity" else 0.05, axis=0),
         "p": p,
-        "difference": observed - defined_mean(drawn),
+        "difference": observed - mean_of_defined(drawn),
         "difference_low": low,
         "difference_high": high,
     }
@@ -207,15 +208,6 @@ def _against(job: _Job, null: Null, draws: int, rng: np.random.Generator) -> _Fo
     }
     same = bool(np.all((np.abs(drawn - observed) <= SAME) | np.isnan(observed)))
     return _Found(dataset, reasons, f"{null.name} leaves the score as it is, so it can show nothing" if same else "")
-
-
-def defined_mean(drawn: np.ndarray) -> np.ndarray:
-    """Return the mean (...) over the draws (draw, ...) that are defined, NaN where none is."""
-    defined = ~np.isnan(drawn)
-    count = defined.sum(axis=0)
-    total = np.where(defined, drawn, 0.0).sum(axis=0)
-    mean: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return mean
 
 
 def _interval(job: _Job, null: Null, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.split_half import RELIABILITY_DRAWS, half_orders, prepared_trials, same_time
+from cortexres.compare.defined import largest_of_defined, mean_of_defined, quantile_of_defined
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls import exceedance, permute_stimuli
@@ -109,20 +110,18 @@ def score_at_map(
             stacklevel=4,
         )
     scored = np.isfinite(values)
-    mean, null_mean, top = _mean(values[scored]), _rows(null[:, scored], np.nanmean), _mean(ceiling[scored])
-    peaks = _rows(sign * null[:, scored], np.nanmax)
+    mean, top = mean_of_defined(values[scored]), mean_of_defined(ceiling[scored])
+    null_mean = mean_of_defined(null[:, scored], axis=1)
+    peaks = largest_of_defined(sign * null[:, scored], axis=1)
     level = 0.95 if sign > 0 else 0.05
+    quantile = f"{level:.0%} quantile with permuted stimuli"
     reason = "" if scored.all() else undefined or "activity is the same for all stimuli"
     nowhere = "" if scored.any() else reason
     no_halves = "one trial has no halves" if trials.shape[1] < 2 else reason
     over_blocks = {
         name: (f"{name} of {what}", values, reason),
         f"{name}_ceiling": (f"{name} of {what} in two random halves of the trials, uncorrected", ceiling, no_halves),
-        f"{name}_null": (
-            f"{level:.0%} quantile with permuted stimuli",
-            _columns(null, lambda x: np.nanquantile(x, level, axis=0)),
-            reason,
-        ),
+        f"{name}_null": (quantile, quantile_of_defined(null, level), reason),
         f"{name}_p": ("p-value, corrected for all blocks by the largest", exceedance(sign * values, peaks), reason),
     }
     ratio = mean / top if top > 0 else np.nan
@@ -130,8 +129,8 @@ def score_at_map(
         f"{name}_mean": (f"mean over blocks of {name} of {what}", mean, nowhere),
         f"{name}_mean_ceiling": ("mean over blocks of the ceiling", top, no_halves),
         f"{name}_mean_ratio": ("mean over its ceiling, not clipped", ratio, "" if top > 0 else "no ceiling above 0"),
-        f"{name}_mean_null": (f"{level:.0%} quantile with permuted stimuli", _quantile(null_mean, level), nowhere),
-        f"{name}_mean_null_mean": ("mean with permuted stimuli", _mean(null_mean), nowhere),
+        f"{name}_mean_null": (quantile, quantile_of_defined(null_mean, level), nowhere),
+        f"{name}_mean_null_mean": ("mean with permuted stimuli", mean_of_defined(null_mean), nowhere),
         f"{name}_mean_p": (
             "p-value against permuted stimuli",
             float(exceedance(np.asarray(sign * mean), sign * null_mean)),
@@ -165,39 +164,11 @@ def _ceiling(
             orders = permute_stimuli.orders(len(trials), draws=RELIABILITY_DRAWS, rng=rng)
             known = _known(trials)
             a, b = (prepared_trials(metric, half[:, :, known]) for half in (first, second))
-            null = np.array([_mean(row) for row in _reordered(metric, a, b, orders, known)])
-            p = float(exceedance(np.asarray(sign * _mean(values[-1])), sign * null))
+            null = np.array([mean_of_defined(row) for row in _reordered(metric, a, b, orders, known)])
+            p = float(exceedance(np.asarray(sign * mean_of_defined(values[-1])), sign * null))
     return np.mean(values, axis=0), p
 
 
 def _known(trials: np.ndarray) -> np.ndarray:
     known: np.ndarray = np.isfinite(trials).all(axis=(0, 1, 3))
     return known
-
-
-def _mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else np.nan
-
-
-def _quantile(values: np.ndarray, level: float) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.quantile(finite, level)) if finite.size else np.nan
-
-
-def _rows(values: np.ndarray, reduce: Callable[..., np.ndarray]) -> np.ndarray:
-    """Return a reduction over blocks of each draw, (draw,); NaN where a draw has none."""
-    some = np.isfinite(values).any(axis=1)
-    result = np.full(len(values), np.nan)
-    if some.any():
-        result[some] = reduce(values[some], axis=1)
-    return result
-
-
-def _columns(values: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return a reduction over draws of each block, (block,); NaN where a block has none."""
-    some = np.isfinite(values).any(axis=0)
-    result = np.full(values.shape[1], np.nan)
-    if some.any():
-        result[some] = reduce(values[:, some])
-    return result

@@ -71,8 +71,3 @@ def profile_correlation(a: np.ndarray, b: np.ndarray, *, ranks: bool) -> float:
 
         a, b = rankdata(a), rankdata(b)
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def defined_mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else np.nan

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
+from cortexres.compare.defined import mean_of_defined, quantile_of_defined
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls import exceedance
 from cortexres.compare.updates.at_map import score_halves
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
 from cortexres.compare.updates.lesion_effects import (
     brain_changes,
-    defined_mean,
     effect_size,
     network_changes,
     profile_correlation,
@@ -209,12 +209,11 @@ def _profile_ceiling(
         parts = (order[: n // 2], order[n // 2 :])
         one, other = (read_profile(weights, effect_size(change[:, :, half], end[:, half])) for half in parts)
         values.append(profile_correlation(one, other, ranks=name == "spearman"))
-    return defined_mean(np.array(values))
+    return float(mean_of_defined(np.array(values)))
 
 
 def _with_null(name: str, text: str, value: float, null: np.ndarray, reason: str) -> dict[str, xr.Variable]:
-    finite = null[np.isfinite(null)] if np.isfinite(value) else np.array([])
-    quantile = np.quantile(finite, 0.95) if finite.size else np.nan
+    quantile = quantile_of_defined(null, 0.95) if np.isfinite(value) else np.nan
     p = float(exceedance(np.asarray(value), null))
     return {
         name: _of((), text, value, reason),
@@ -241,7 +240,7 @@ def _patterns(
     trials = change.transpose(1, 2, 0, 3)
     table = np.asarray(metric.scores(prepared_trials(metric, trials), metric.prepared(states)))
     mapped = read_profile(weights, table)
-    null = np.array([sign * defined_mean(read_profile(weights, table[order])) for order in orders])
+    null = np.array([sign * mean_of_defined(read_profile(weights, table[order])) for order in orders])
     ceiling = np.full(len(change), np.nan)
     if change.shape[2] > 1:
         pairs = half_orders(np.arange(trials.shape[1]), splits=splits, rng=rng)
@@ -252,7 +251,7 @@ def _patterns(
         f"{name}_map": _of(("time", "block"), text, table, none),
         f"{name}_ceiling": _of("time", "changes in two halves of the trials, uncorrected", ceiling, none),
         name: _of("block", f"{text} at the time of the block", mapped, none),
-    } | _with_null(f"{name}_mean", f"mean over blocks of {text}", sign * defined_mean(mapped), null, none)
+    } | _with_null(f"{name}_mean", f"mean over blocks of {text}", sign * mean_of_defined(mapped), null, none)
     if sign < 0:
         for key in (f"{name}_mean", f"{name}_mean_null"):
             found[key] = found[key].copy(data=-found[key].values)
