@@ -11,7 +11,7 @@ import xarray as xr
 from compare_synthetic import brain, network
 from scipy.io import loadmat
 
-from cortexres.compare import compare, linear_cka, rsa, rsa_correlation, rsa_spearman
+from cortexres.compare import compare, linear_cka, rsa, rsa_correlation, rsa_crossnobis, rsa_spearman
 from cortexres.compare.ceilings import (
     dissimilarity_ceiling,
     halves,
@@ -46,7 +46,7 @@ def test_the_state_ceiling_is_the_one_of_the_map() -> None:
     states = rotating(12, rng)
     data = brain(states, sd=4.0, trials=6, rng=rng)
     expected = compare(data, network(states), metrics=[rsa], rng=0)["rsa_ceiling"]
-    found = trial_ceiling(data, metric=rsa, permutations=99, rng=0)
+    found = trial_ceiling(data, metric=rsa, rng=0)
     np.testing.assert_allclose(found["ceiling"], expected, rtol=1e-12)
     assert found.attrs["p"] == pytest.approx(expected.attrs["p"])
     assert found["ceiling"].dims == ("time",)
@@ -161,6 +161,8 @@ def test_noise_is_warned_about_one_trial_and_flat_times_say_why() -> None:
     one = trial_ceiling(brain(states, sd=1.0, trials=1, rng=rng), rng=0)
     assert np.isnan(one["ceiling"]).all()
     assert one["ceiling"].attrs["undefined"] == "everywhere: one trial has no halves"
+    three = trial_ceiling(brain(states, sd=1.0, trials=3, rng=rng), metric=rsa_crossnobis, rng=0)
+    assert three["ceiling"].attrs["undefined"] == "everywhere: rsa_crossnobis needs 4 trials for two halves, got 3"
     data = brain(states, sd=1.0, trials=4, rng=rng)
     data["response"][:, :, 2] = 12.0
     flat = trial_ceiling(data, rng=0)

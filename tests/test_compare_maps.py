@@ -10,7 +10,7 @@ import xarray as xr
 from compare_synthetic import brain, network, relaxation
 from scipy import stats
 
-from cortexres.compare import METRICS, compare, linear_cka, permute_stimuli, rsa, rsa_spearman
+from cortexres.compare import METRICS, compare, linear_cka, linear_cka_biased, permute_stimuli, rsa, rsa_spearman
 from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.measure import Measure
@@ -202,7 +202,7 @@ def test_one_trial_and_few_stimuli_leave_out_what_they_cannot_give() -> None:
 def test_noise_without_signal_is_warned_about() -> None:
     rng = np.random.default_rng(12)
     noise = brain(np.full((20, 8, 6), 30.0), sd=1.0, trials=6, rng=rng)
-    with pytest.warns(UserWarning, match="linear_cka: ceiling not above zero after onset"):
+    with pytest.warns(UserWarning, match="linear_cka of the state: ceiling not above zero after onset"):
         compare(noise, network(rotating(20, rng)), metrics=[linear_cka], rng=0)
 
 
@@ -275,6 +275,9 @@ def test_a_distance_is_low_where_alike_and_has_no_ratio() -> None:
     assert float(scores["distance_null_max"]) <= float(scores["distance_null"].min())
     assert scores["distance"].attrs["orientation"] == "distance"
     assert "distance_ratio" not in scores
+    biased = compare(data, net, metrics=[linear_cka_biased], rng=0, splits=3)
+    assert "linear_cka_biased_ceiling" in biased
+    assert "linear_cka_biased_ratio" not in biased  # chance is not 0, so halves say nothing of what is reached
 
 
 def test_the_ratio_is_not_clipped_and_undefined_where_there_is_no_ceiling() -> None:
@@ -286,10 +289,12 @@ def test_the_ratio_is_not_clipped_and_undefined_where_there_is_no_ceiling() -> N
     ratio, ceiling = scores["linear_cka_ratio"], scores["linear_cka_ceiling"]
     assert float(ratio.max()) > 1
     above = (ceiling > 0).values
-    np.testing.assert_allclose(ratio[above], (scores["linear_cka"] / ceiling)[above])
+    model = np.sqrt((2 * ceiling / (1 + ceiling)).where(ceiling > 0))
+    np.testing.assert_allclose(scores["linear_cka_model_ceiling"][above], model[above])
+    np.testing.assert_allclose(ratio[above], (scores["linear_cka"] / model)[above])
     assert np.isnan(ratio[~above]).all()
     assert 0 < (~above[:4]).sum() <= 4
-    assert "the ceiling is not above 0 at" in ratio.attrs["undefined"]
+    assert "reliability not above zero" in ratio.attrs["undefined"]
 
 
 @pytest.mark.parametrize("over", ["stimulus", "unit"])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import split_half
+from cortexres.compare.ceilings.model_ceiling import why_none
+from cortexres.compare.ceilings.trials import trial_ceiling
 from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
 from cortexres.compare.inference.significance import map_coords
-from cortexres.compare.inference.undefined import listed, undefined_cells
+from cortexres.compare.inference.undefined import undefined_cells
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
@@ -56,7 +56,9 @@ def compare(
     - ``NAME_ceiling`` (time): score of two random halves of the trials, uncorrected: the reliability of half the data,
       which a right model scored against all trials can exceed. ``attrs["p"]`` says whether the halves share anything
       after onset; a warning is given where they do not.
-    - ``NAME_ratio`` (time, block), for similarities: score / ceiling, not clipped, NaN where the ceiling is 0 or less.
+    - ``NAME_model_ceiling`` (time): what a right model without noise scores against all trials, made of the ceiling by
+      Spearman and Brown (`trial_ceiling`); ``NAME_ratio`` (time, block): score over it, not clipped. Both are for
+      similarities that are 0 for unrelated activity.
     - with a null, ``NAME_null`` (time, block): 95th percentile of the draws, cell by cell (5th for a distance);
       ``NAME_null_max`` (): the same of the largest (smallest) value of the map; ``NAME_p`` (time, block): p-value
       corrected for the whole map, the share of draws whose largest value reaches the cell's, the true one counted as
@@ -104,15 +106,14 @@ def compare(
     rng = np.random.default_rng(rng)
     variables: Variables = {}
     for metric in metrics:
-        ceiling = _ceiling(metric, brain, splits, rng)
+        ceilings = trial_ceiling(brain, metric=metric, splits=splits, rng=rng)
         values = score_map(metric, brain, network)
         undefined = undefined_cells(values, brain, network)
         variables |= _interval(metric, brain, network, values, undefined, bootstraps, over, rng)
         for place, null in enumerate(nulls):
             drawn = null_maps(metric, brain, network, null, draws=permutations, rng=rng)
             variables |= _null(metric, values, drawn, null, "" if place == 0 else f"_{null.name}", undefined)
-        variables |= _ratio(metric, values, ceiling, float_values(brain["time"]), undefined)
-        variables[f"{metric.name}_ceiling"] = ceiling
+        variables |= _beside_ceiling(metric, values, ceilings, undefined)
     facts = provenance(metrics=[m.name for m in metrics], nulls=[n.name for n in nulls], splits=splits, seed=seed)
     attrs = {
         "model": str(network.attrs.get("model", "")),
@@ -236,44 +237,22 @@ def _peaks(null: np.ndarray) -> np.ndarray:
     return np.where(np.isneginf(peaks), np.nan, peaks)
 
 
-def _ratio(
-    metric: Comparison, values: np.ndarray, ceiling: xr.Variable, time: np.ndarray, undefined: str
-) -> Variables:
-    """Return score / ceiling, for a similarity; a ratio to a distance between halves says nothing."""
-    if metric.orientation != "similarity":
-        return {}
-    height = np.where(ceiling.values > 0, ceiling.values, np.nan)
-    reasons = [reason for reason in (undefined, str(ceiling.attrs["undefined"])) if reason]
-    low = ceiling.values <= 0
-    if low.any():
-        reasons.append(f"the ceiling is not above 0 at {listed(time[low], 'ms')}")
-    text = "score / ceiling, the ceiling being that of half the data"
-    return {f"{metric.name}_ratio": _variable(values / height[:, None], text, "; ".join(reasons), metric)}
-
-
-def _ceiling(metric: Comparison, brain: xr.Dataset, splits: int, rng: np.random.Generator) -> xr.Variable:
-    attrs: dict[str, str | float] = {
-        "units": "1",
-        "long_name": f"{metric.orientation} of two random halves of the trials, uncorrected",
-        "undefined": "",
-        "part_of": metric.name,
+def _beside_ceiling(metric: Comparison, values: np.ndarray, ceilings: xr.Dataset, undefined: str) -> Variables:
+    """Return what two halves say of each other, what a right model reaches by that, and the score over it."""
+    halves, model = ceilings["ceiling"], ceilings["model_ceiling"]
+    beside = {"part_of": metric.name}
+    ceiling = {f"{metric.name}_ceiling": _along_time(halves, {"p": ceilings.attrs["p"], **beside})}
+    if why_none(metric):
+        return ceiling
+    reasons = "; ".join(reason for reason in (undefined, str(model.attrs["undefined"])) if reason)
+    text = "score over what a right model reaches"
+    ratio = _variable(values / np.asarray(model.values)[:, None], text, reasons, metric)
+    return ceiling | {
+        f"{metric.name}_model_ceiling": _along_time(model, beside),
+        f"{metric.name}_ratio": ratio,
     }
-    time = float_values(brain["time"])
-    trials = float_values(brain["response"])
-    if trials.shape[1] < 2:
-        attrs["undefined"] = "everywhere: one trial has no halves"
-        return xr.Variable(("time",), np.full(len(time), np.nan), attrs)
-    values, p = split_half(metric, trials, time >= 0, splits=splits, rng=rng)
-    attrs["p"] = p
-    constant = np.isnan(values)
-    if constant.any():
-        attrs["undefined"] = f"{listed(time[constant], 'ms')}: half the trials are the same for all stimuli"
-    if not p <= 0.05:
-        warnings.warn(
-            f"{metric.name}: ceiling not above zero after onset (p = {p:.2g}): two halves of the trials"
-            " share no"
-            " relations between stimuli, so no model can be told from another; use more trials, stimuli or"
-            " contrast",
-            stacklevel=3,
-        )
-    return xr.Variable(("time",), values, attrs)
+
+
+def _along_time(values: xr.DataArray, attrs: Mapping[str, object]) -> xr.Variable:
+    return xr.Variable(("time",), values.values, {**values.attrs, **attrs})
+

@@ -112,7 +112,7 @@ def align(
         variables |= sampled_variables(fit.maps(samples), fit, used)
     if splits:
         ceiling = trial_ceiling(brain, metric=metric, splits=splits, rng=rng)
-        variables |= ceiling_variables(ceiling["ceiling"].variable, observed, fit, used)
+        variables |= ceiling_variables(metric, ceiling["ceiling"].variable, observed, fit, used)
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "method": method.name,

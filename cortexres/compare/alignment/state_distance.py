@@ -34,7 +34,9 @@ def _mean_squares(a: Any, b: Any) -> Any:
     return xp.where(values <= rounding * squares, xp.zeros_like(values), values) / size
 
 
-state_distance = Measure("state_distance", _flat, _mean_squares, orientation="distance", minimum_stimuli=1)
+state_distance = Measure(
+    "state_distance", _flat, _mean_squares, orientation="distance", minimum_stimuli=1, chance_is_zero=False
+)
 """Mean over stimuli and units of the squared difference of two states: 0 where they are the same state.
 
 Unlike the measures of geometry it sees how far a response has come, so that it tells times apart at which the relations

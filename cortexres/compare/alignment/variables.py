@@ -7,6 +7,8 @@ import xarray as xr
 
 from cortexres.compare.alignment.fit import Fit, interval
 from cortexres.compare.alignment.mapping import Maps, at_times
+from cortexres.compare.ceilings.model_ceiling import model_ceiling, why_none
+from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls import p_value
 
 PARAMETER_UNITS = {"slope": "ms", "intercept": "ms"}
@@ -56,7 +58,9 @@ def score_variables(values: np.ndarray, observed: Maps, fit: Fit, used: np.ndarr
     }
 
 
-def ceiling_variables(ceiling: xr.Variable, observed: Maps, fit: Fit, used: np.ndarray) -> Variables:
+def ceiling_variables(
+    metric: Comparison, ceiling: xr.Variable, observed: Maps, fit: Fit, used: np.ndarray
+) -> Variables:
     """Return the ceiling (time), what it is at the times of the blocks, and the score over what that lets one reach.
 
     A score against all trials is set beside what a right model reaches with all trials (`trial_ceiling`), taken from
@@ -65,10 +69,10 @@ def ceiling_variables(ceiling: xr.Variable, observed: Maps, fit: Fit, used: np.n
     values = np.asarray(ceiling.values, dtype=float)
     at = at_times(np.repeat(values[None, :, None], used.sum(), axis=2), fit.axes.time, observed.times[:1, used])
     mean = float(at.mean()) if used.any() else np.nan
-    model = (2 * mean / (1 + mean)) ** 0.5 if mean > 0 and fit.sign > 0 else np.nan
+    model = float(model_ceiling(metric, np.asarray(mean)))
     ratio = fit.score(observed.costs, used)[0] / model
     reason = "" if np.isfinite(mean) else str(ceiling.attrs["undefined"]) or "no block has a time"
-    no_ratio = "a distance has no share of a ceiling" if fit.sign < 0 else reason or "the ceiling is not above zero"
+    no_ratio = why_none(metric) or reason or "the ceiling is not above zero"
     return {
         "ceiling": ceiling,
         "score_ceiling": variable((), mean, "1", "mean over blocks of the ceiling at their times", reason),

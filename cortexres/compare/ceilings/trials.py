@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.ceilings.model_ceiling import model_ceiling, reliability_of_all, why_none
 from cortexres.compare.ceilings.quantity import Of, Quantity, quantity
 from cortexres.compare.ceilings.split_half import SplitHalf, agreement
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
+from cortexres.compare.measures.relations import Similarity
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain
@@ -60,8 +62,8 @@ def trial_ceiling(
     brain : xarray.Dataset
         Brain Dataset.
     metric : Comparison
-        Which measure. For a distance ``ceiling`` is the least that can be asked for (a floor), and there is no
-        Spearman-Brown correction of it.
+        Which measure. For a distance ``ceiling`` is the least that can be asked for (a floor). A distance, and a
+        measure that unrelated activity does not leave at 0 (``chance_is_zero``), has no Spearman-Brown correction.
     of : {"state", "velocity"}
         What the ceiling is of.
     lag : int
@@ -93,7 +95,10 @@ def trial_ceiling(
     seed = rng if isinstance(rng, int) else None
     data = quantity(brain, of, lag)
     labels = trial_labels(brain, by)
-    many = np.unique(labels).size >= 2
+    parts = np.unique(labels).size
+    # Measures that take trials apart (crossnobis) need two in each half.
+    needed = 4 if isinstance(metric, Similarity) and metric.relation_of_trials is not None else 2
+    many = parts >= needed
     nan = np.full(data.time.size, np.nan)
     found = SplitHalf(nan, np.nan, nan)
     if many:
@@ -113,6 +118,8 @@ def trial_ceiling(
         "cortexres_provenance": provenance(splits=splits, permutations=permutations, seed=seed),
     }
     reason = "" if many else f"everywhere: one {by or 'trial'} has no halves"
+    if 1 < parts < needed:
+        reason = f"everywhere: {metric.name} needs {needed} {by or 'trial'}s for two halves, got {parts}"
     return _dataset(metric, found, data, reason).assign_attrs(attrs)
 
 
@@ -162,22 +169,20 @@ def warn_low(what: str, p: float) -> None:
 
 def _dataset(metric: Comparison, found: SplitHalf, data: Quantity, reason: str) -> xr.Dataset:
     values = found.values
-    similar = metric.orientation == "similarity"
-    corrected = 2 * values / np.where(values <= -1, np.nan, 1 + values)
-    reliability = corrected if similar else np.full(values.shape, np.nan)
+    reliability = reliability_of_all(metric, values)
     arrays = {
         "ceiling": values,
         "reliability": reliability,
-        "model_ceiling": np.sqrt(np.where(reliability > 0, reliability, np.nan)),
+        "model_ceiling": model_ceiling(metric, values),
         "p": found.p_time,
     }
     halves = reason or _where(data, np.isnan(values), "half the trials are the same for all stimuli")
     low = _where(data, ~(reliability > 0) & ~np.isnan(values), "reliability not above zero")
-    distance = "" if similar else "everywhere: a distance has no Spearman-Brown correction"
+    none = f"everywhere: {why_none(metric)}" if why_none(metric) else ""
     reasons = {
         "ceiling": halves,
-        "reliability": distance or halves,
-        "model_ceiling": distance or "; ".join(text for text in (halves, low) if text),
+        "reliability": none or halves,
+        "model_ceiling": none or "; ".join(text for text in (halves, low) if text),
         "p": halves,
     }
     variables = {

@@ -43,7 +43,8 @@ def svcca(components: int) -> Measure:
     def prepare(activity: Any) -> Any:
         return principal_components(activity).vectors[:, :, :components]
 
-    return Measure(f"svcca_{components}", prepare, _mean_correlations, minimum_stimuli=components + 2)
+    least = components + 2
+    return Measure(f"svcca_{components}", prepare, _mean_correlations, minimum_stimuli=least, chance_is_zero=False)
 
 
 def mean_cca2(*, ridge: float = 0.0) -> Measure:
@@ -78,7 +79,7 @@ def mean_cca2(*, ridge: float = 0.0) -> Measure:
         return xp.where(_defined(a, b, full=ridge > 0), squares / _fewest(a, b), xp.full_like(squares, float("nan")))
 
     name = f"mean_cca2_ridge_{ridge:g}" if ridge else "mean_cca2"
-    return Measure(name, prepare, score)
+    return Measure(name, prepare, score, chance_is_zero=False)
 
 
 def canonical_correlations(x: Any, y: Any, *, components: int | None = None, ridge: float = 0.0) -> xr.Dataset:
@@ -213,7 +214,7 @@ def _weighted_row(patterns: Any, basis: Any, others: Any) -> Any:
     return xp.sum(weights * correlations, axis=-1) / xp.where(total > 0, total, xp.ones_like(total))
 
 
-pwcca = Measure("pwcca", centred_patterns, _weighted_correlations)
+pwcca = Measure("pwcca", centred_patterns, _weighted_correlations, chance_is_zero=False)
 """Mean canonical correlation, weighted by how much of the first side's activity each canonical variate carries.
 
 The weights make it asymmetric, and dependent on the axes of the first side. NaN where a side's rank is n - 1.

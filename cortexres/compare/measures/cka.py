@@ -52,5 +52,7 @@ Kornblith, S. et al. (2019). Similarity of neural network representations revisi
 Murphy, A. et al. (2024). Correcting biased centered kernel alignment measures. arXiv:2405.01012
 """
 
-linear_cka_biased = Similarity("linear_cka_biased", linear_gram, minimum_stimuli=2, sample="stimuli")
+linear_cka_biased = Similarity(
+    "linear_cka_biased", linear_gram, minimum_stimuli=2, sample="stimuli", chance_is_zero=False
+)
 """Linear CKA as first published, for checks: it tends to 1 for unrelated activity of many units."""

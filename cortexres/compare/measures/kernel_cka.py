@@ -60,7 +60,8 @@ def gaussian_cka(name: str, *, width: float = 1.0, debiased: bool = True) -> Sim
     # Pairs of a stimulus with its own copies would undo the debiasing, so samples weigh the pairs of the whole data,
     # under its kernel: the width is a choice, and no estimate that has to be made anew.
     sample: Literal["pairs", "stimuli"] = "pairs" if debiased else "stimuli"
-    return Similarity(name, relation, minimum_stimuli=4 if debiased else 3, sample=sample)
+    least = 4 if debiased else 3
+    return Similarity(name, relation, minimum_stimuli=least, sample=sample, chance_is_zero=debiased)
 
 
 def _u_centred(activity: Any, *, width: float) -> Any:

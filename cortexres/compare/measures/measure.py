@@ -32,6 +32,10 @@ class Comparison(Protocol):
     def minimum_stimuli(self) -> int:
         """Fewest stimuli for which it is defined."""
 
+    @property
+    def chance_is_zero(self) -> bool:
+        """Whether unrelated activities score 0 on average, as measures do that are debiased."""
+
     def prepared(self, activity: Any) -> Any:
         """Return what is made of each activity (k, n, p) alone, k in number along axis 0."""
 
@@ -61,6 +65,8 @@ class Measure:
         Whether alike means high or low.
     minimum_stimuli : int
         Fewest stimuli for which it is defined.
+    chance_is_zero : bool
+        Whether unrelated activities score 0 on average.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Measure:
     keeps: Literal["patterns", "relations"] = "patterns"
     orientation: Orientation = "similarity"
     minimum_stimuli: int = 3
+    chance_is_zero: bool = True
 
     def __call__(self, x: Any, y: Any) -> float:
         """Return the score of activities (n, p) and (n, q); NaN where it is undefined.

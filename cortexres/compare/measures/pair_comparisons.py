@@ -27,12 +27,15 @@ class PairComparison:
     double : bool
         Whether the dissimilarities have to be computed in double precision: values that differ by rounding are tied,
         and in single precision many of some thousand values do.
+    chance_is_zero : bool
+        Whether the value is 0 on average where the dissimilarities are unrelated.
     """
 
     relation: Callable[[Any], Any]
     size: Callable[[Any, Any], Any] = frobenius
     sample: Literal["pairs", "ranks", "stimuli"] = "pairs"
     double: bool = False
+    chance_is_zero: bool = True
 
     def __call__(self, a: Any, b: Any) -> Any:
         """Return the values (k, l) of dissimilarity matrices (k, n, n) and (l, n, n), each pair of them; NaN where
@@ -102,7 +105,7 @@ def as_they_are(dissimilarities: Any) -> Any:
 pearson = PairComparison(centre_pairs)
 """Correlation over pairs: the relation is linear, with any offset."""
 
-cosine = PairComparison(as_they_are)
+cosine = PairComparison(as_they_are, chance_is_zero=False)
 """Cosine over pairs: proportional, so the dissimilarity has to have a true zero (crossnobis has)."""
 
 spearman = PairComparison(centre_ranks, sample="ranks", double=True)
@@ -117,7 +120,7 @@ Schütt, H. et al. (2023). Statistical inference on representational geometries.
 doi:10.7554/eLife.82566
 """
 
-whitened_cosine = PairComparison(whiten, sample="stimuli")
+whitened_cosine = PairComparison(whiten, sample="stimuli", chance_is_zero=False)
 """Cosine of whitened dissimilarities: of squared Euclidean ones it is linear CKA, with its bias."""
 
 whitened_pearson = PairComparison(whiten_centred, sample="stimuli")

@@ -48,6 +48,8 @@ class Similarity:
         What a bootstrap sample of the stimuli needs: "pairs", the value of a pair depends on these two stimuli
         alone, but for the centring, and the size is the norm, so that pairs can be weighted; "ranks", the same for
         values that have to be ranked anew; "stimuli", everything anew, from the activity of the sample.
+    chance_is_zero : bool
+        Whether unrelated activities score 0 on average.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Similarity:
     relation_of_trials: Callable[[Any], Any] | None = None
     size: Callable[[Any, Any], Any] = frobenius
     sample: Literal["pairs", "ranks", "stimuli"] = "pairs"
+    chance_is_zero: bool = True
 
     def __call__(self, x: Any, y: Any) -> float:
         """Return the similarity of activities (n, p) and (n, q); NaN where either is constant over stimuli.

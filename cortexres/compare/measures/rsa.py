@@ -54,6 +54,7 @@ def representational_similarity(
         relation_of_trials=trials,
         size=comparison.size,
         sample=comparison.sample,
+        chance_is_zero=comparison.chance_is_zero,
     )
 
 

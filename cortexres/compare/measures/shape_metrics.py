@@ -53,7 +53,7 @@ def _metric(name: str, alpha: float, distance: str) -> Measure:
         patterns = reduced_patterns(activity) if alpha == 1 else _partly_white(activity, alpha)
         return _of_norm_one(patterns) if distance == "angular" else patterns
 
-    return Measure(name, prepare, _SCORES[distance], orientation="distance", minimum_stimuli=2)
+    return Measure(name, prepare, _SCORES[distance], orientation="distance", minimum_stimuli=2, chance_is_zero=False)
 
 
 def _partly_white(activity: Any, alpha: float) -> Any:
@@ -123,7 +123,7 @@ procrustes_angle = _metric("procrustes_angle", 1.0, "angular")
 procrustes_distance = _metric("procrustes_distance", 1.0, "euclidean")
 """Euclidean distance between centred patterns after the best rotation, sizes included: both sides in one unit."""
 
-bures = Measure("bures", _unit_patterns, _cosines, minimum_stimuli=2)
+bures = Measure("bures", _unit_patterns, _cosines, minimum_stimuli=2, chance_is_zero=False)
 """Cosine between centred patterns after the best rotation, 0 to 1: the fidelity of their Gram matrices.
 
 It is nuc(X' Y) / (|X| |Y|), and above 0 for unrelated activity, the more so the more units there are.
