@@ -1,4 +1,4 @@
-"""Run the README's test command as it stands, in a fresh copy of the tree; then the slow tests, and those with libraries of others.
+"""Run the README's test command as it stands, in a fresh copy of the tree; then slow tests, and those with peers.
 
 The copy holds what git tracks, with the changes of the working tree, so the virtual environment that the
 command makes is new and no install step can hide. All together may take 60 minutes.
