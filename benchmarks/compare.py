@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 from circuits_tables import Verdict, table, verdicts
-from compare_contests import CONTESTS, FULL, QUICK, Contest
+from compare_contest import FULL, QUICK, Contest
+from compare_contests import CONTESTS
 
 from cortexres import io, provenance
 

@@ -6,47 +6,15 @@ import io
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
+from compare_contest import Contest, Size, activities, brain_of
 
 from cortexres import compare
+from cortexres.compare.alignment.warping import warping_runs
 from cortexres.compare.encoding.left_out import left_out_predictions
 from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, bootstrapped
 from cortexres.compare.inference.permuted_maps import permuted
-from cortexres.compare.measures.crossnobis import crossnobis
-from cortexres.compare.measures.dissimilarities import one_minus_correlation, squared_euclidean
-
-
-class Contest(NamedTuple):
-    """One piece of work. The peer may do a part of it, where all would take hours; its time is then multiplied."""
-
-    name: str
-    peer_name: str
-    ours: Callable[[], np.ndarray]
-    peer: Callable[[], np.ndarray]
-    least: float  # how many times faster ours has to be
-    parts: int = 1  # the peer does one of so many
-    tolerance: float | None = 1e-9  # relative; None where the two are different statistics of the same kind
-
-
-class Size(NamedTuple):
-    """How much work there is."""
-
-    stimuli: int
-    units: int
-    times: int
-    blocks: int
-    runs: int
-    draws: int
-    peer_draws: int
-    many: int
-    features: int
-
-
-FULL = Size(stimuli=92, units=306, times=100, blocks=10, runs=5, draws=1000, peer_draws=100, many=2000, features=10000)
-QUICK = Size(stimuli=24, units=20, times=6, blocks=3, runs=3, draws=60, peer_draws=20, many=60, features=100)
 
 
 def crossnobis_movie(size: Size, rng: np.random.Generator) -> Contest:
@@ -73,7 +41,7 @@ def crossnobis_movie(size: Size, rng: np.random.Generator) -> Contest:
     return Contest(
         f"crossnobis movie, {size.stimuli} x {size.units} x {size.times} x {size.runs} runs",
         "rsatoolbox calc_rdm_movie",
-        lambda: crossnobis(trials, noise="white")[:, upper[0], upper[1]],
+        lambda: compare.crossnobis(trials, noise="white")[:, upper[0], upper[1]],
         peer,
         least=20.0,
     )
@@ -86,7 +54,7 @@ def distances(size: Size, rng: np.random.Generator, method: str) -> Contest:
 
     activity = rng.standard_normal((size.many, size.features))
     upper = np.triu_indices(size.many, 1)
-    kernel = {"euclidean": squared_euclidean, "correlation": one_minus_correlation}[method]
+    kernel = {"euclidean": compare.squared_euclidean, "correlation": compare.one_minus_correlation}[method]
     scale = size.features if method == "euclidean" else 1.0
     return Contest(
         f"{method} dissimilarities, {size.many} x {size.features}",
@@ -105,7 +73,7 @@ def stimulus_bootstrap(size: Size, rng: np.random.Generator) -> Contest:
     from rsatoolbox.model import ModelFixed
     from rsatoolbox.rdm import calc_rdm
 
-    brain, network = _activities(size, rng)
+    brain, network = activities(size, rng)
     weights = bootstrap_weights(size.stimuli, draws=size.draws, rng=rng)
 
     def rdms(activity: np.ndarray) -> object:
@@ -134,7 +102,7 @@ def stimulus_permutations(size: Size, rng: np.random.Generator) -> Contest:
     from rsatoolbox.rdm import calc_rdm
     from rsatoolbox.rdm import compare as compared
 
-    brain, network = _activities(size, rng)
+    brain, network = activities(size, rng)
     orders = compare.permute_stimuli.orders(size.stimuli, draws=size.draws, rng=rng)
 
     def ours() -> np.ndarray:
@@ -160,7 +128,7 @@ def ridge_over_time(size: Size, rng: np.random.Generator) -> Contest:
     """Return the contest of left-out predictions at all times; the peer fits each time anew, as is usual."""
     from sklearn.linear_model import RidgeCV
 
-    brain, network = _activities(size, rng)
+    brain, network = activities(size, rng)
     features, folds = network[-1], np.arange(size.stimuli) % 5
     penalties = 10.0 ** np.arange(-3, 4)
     targets = np.moveaxis(brain, 0, 1)
@@ -198,15 +166,10 @@ def path_search(size: Size, rng: np.random.Generator) -> Contest:
     """Return the contest of many monotone paths, as an interval and a null need them."""
     from tslearn.metrics import dtw_path_from_metric
 
-    from cortexres.compare.alignment.warping import warping_runs
-
     cost = rng.random((size.draws, size.times, size.blocks))
 
     def peer() -> np.ndarray:
-        totals = []
-        for one in cost:
-            totals.append(dtw_path_from_metric(one, metric="precomputed")[1])
-        return np.asarray(totals)
+        return np.asarray([dtw_path_from_metric(one, metric="precomputed")[1] for one in cost])
 
     return Contest(
         f"{size.draws} monotone paths through {size.times} x {size.blocks}",
@@ -224,14 +187,12 @@ def generalisation(size: Size, rng: np.random.Generator) -> Contest:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import PredefinedSplit
 
-    from cortexres.compare.encoding.generalise import generalise
-
     mne.set_log_level("ERROR")
     classes, repeats, times, units = 7, max(10, size.draws // 50), max(4, size.times // 6), min(size.units, 132)
     means = rng.standard_normal((classes, times, units)) * 0.3
     trials = means[:, None] + rng.standard_normal((classes, repeats, times, units))
     fold = np.tile(np.arange(repeats) % 5, classes)
-    brain = _brain(trials)
+    brain = brain_of(trials)
 
     def peer() -> np.ndarray:
         model = GeneralizingEstimator(LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), verbose=False)
@@ -244,7 +205,7 @@ def generalisation(size: Size, rng: np.random.Generator) -> Contest:
     return Contest(
         f"generalisation, {classes * repeats} trials x {units} units x {times} times, LDA, 5 folds",
         "MNE GeneralizingEstimator",
-        lambda: generalise(brain, "stimulus", folds=fold[:repeats])["accuracy"].values,
+        lambda: compare.generalise(brain, "stimulus", folds=fold[:repeats])["accuracy"].values,
         peer,
         least=1.0,
         tolerance=1e-6,
@@ -259,7 +220,7 @@ def dynamics(size: Size, rng: np.random.Generator) -> Contest:
     rotation = np.linalg.qr(rng.standard_normal((rank, rank)))[0] * 0.95
     states = [rng.standard_normal((size.stimuli, rank)) for _ in range(2)]
     seen = [_trajectory(rotation, start, steps) @ rng.standard_normal((rank, 30)) for start in states]
-    brains = [_brain(one[:, None], bin_ms=1.0) for one in seen]
+    brains = [brain_of(one[:, None], bin_ms=1.0) for one in seen]
 
     def ours() -> np.ndarray:
         spectra = [compare.generators(brain, rank=rank) for brain in brains]
@@ -286,25 +247,6 @@ def _trajectory(operator: np.ndarray, start: np.ndarray, steps: int) -> np.ndarr
     for _ in range(steps - 1):
         states.append(states[-1] @ operator.T)
     return np.stack(states, axis=1)
-
-
-def _activities(size: Size, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    shared = rng.standard_normal((size.stimuli, size.units))
-    brain = shared + rng.standard_normal((size.times, size.stimuli, size.units))
-    return brain, shared + rng.standard_normal((size.blocks, size.stimuli, size.units))
-
-
-def _brain(trials: np.ndarray, *, bin_ms: float = 10.0) -> xr.Dataset:
-    n, repeats, times, units = trials.shape
-    coords = {
-        "stimulus": np.arange(n),
-        "trial": np.arange(repeats),
-        "time": ("time", (np.arange(times) + 0.5) * bin_ms, {"units": "ms", "bin_ms": bin_ms}),
-        "unit": np.arange(units),
-        "population": ("unit", ["all"] * units),
-    }
-    attrs = {"units": "1", "signal": "made"}
-    return xr.Dataset({"response": (("stimulus", "trial", "time", "unit"), trials, attrs)}, coords=coords)
 
 
 CONTESTS: tuple[Callable[[Size, np.random.Generator], Contest], ...] = (
