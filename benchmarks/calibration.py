@@ -34,7 +34,9 @@ within {low:.1f} .. {high:.1f} %), and a flat histogram.
 
 Every data set and test is in `benchmarks/calibration_tests.py`; data set k of a test is drawn from the seed (1, k).
 
-- *exact*: uniform by construction (permutation tests, the true order counted as one of the draws).
+- *exact*: p <= a in a share a at most, by construction (permutation tests, the true order counted as one of the draws).
+  It is less where scores tie with the true one: `CircularShift` draws among as many shifts as there are bins, here 20,
+  and the accuracy of few examples has few values.
 - *approximate*: found so by simulation only (bootstrap).
 - *bound*: the least p-value of a map whose p-values are adjusted by clusters or for the false discovery rate: small
   values may be rarer than their size, never more frequent.
