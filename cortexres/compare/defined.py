@@ -15,8 +15,8 @@ def mean_of_defined(values: np.ndarray, axis: int = 0) -> Any:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)[()]
 
 
-def largest_of_defined(values: np.ndarray, axis: int = 0) -> Any:
-    """Return the largest along an axis of the values that are not NaN; NaN where all are."""
+def largest_of_defined(values: np.ndarray, axis: int | None = 0) -> Any:
+    """Return the largest along an axis (None: of all) of the values that are not NaN; NaN where all are."""
     largest = np.where(np.isnan(values), -np.inf, values).max(axis=axis, initial=-np.inf)
     return np.where(np.isneginf(largest), np.nan, largest)[()]
 

@@ -10,9 +10,9 @@ import xarray as xr
 
 from cortexres.compare.ceilings.model_ceiling import why_none
 from cortexres.compare.ceilings.trials import trial_ceiling
+from cortexres.compare.defined import largest_of_defined, quantile_of_defined
 from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
-from cortexres.compare.inference.significance import map_coords
 from cortexres.compare.inference.undefined import undefined_cells
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.cka import linear_cka
@@ -20,7 +20,7 @@ from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls.exceedance import p_value
 from cortexres.compare.nulls.null import Null
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import along, float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, check_scores, same_stimuli
@@ -124,7 +124,7 @@ def compare(
         "bootstraps": bootstraps,
         "cortexres_provenance": facts,
     }
-    return check_scores(xr.Dataset(variables, coords=map_coords(brain, network), attrs=attrs))
+    return check_scores(xr.Dataset(variables, coords=along(brain, "time") | along(network, "block"), attrs=attrs))
 
 
 def _check_choices(
@@ -168,7 +168,7 @@ def _interval(
             # A sample with units that are there twice is a smaller population, whose scores are lower: only the spread
             # of the draws says something about the score.
             draws = draws + (values - draws.mean(axis=0))
-        low, high = _percentiles(draws)
+        low, high = quantile_of_defined(draws, ENDS)
         text = f"95 % interval over {bootstraps} bootstrap samples of the {over}s"
         text = text if over == "stimulus" else f"{text} of the brain"
     else:
@@ -180,16 +180,6 @@ def _interval(
         f"{name}_low": _variable(low, f"lower end of the {text}", undefined, metric),
         f"{name}_high": _variable(high, f"upper end of the {text}", undefined, metric),
     }
-
-
-def _percentiles(draws: np.ndarray) -> np.ndarray:
-    """Return the ends (2, time, block) over the draws that are defined; NaN where none is."""
-    flat = draws.reshape(len(draws), -1)
-    some = ~np.isnan(flat).all(axis=0)
-    ends = np.full((2, flat.shape[1]), np.nan)
-    if some.any():
-        ends[:, some] = np.nanquantile(flat[:, some], ENDS, axis=0)
-    return ends.reshape(2, *draws.shape[1:])
 
 
 def _left_out(metric: Comparison, brain: xr.Dataset, network: xr.Dataset) -> np.ndarray:
@@ -212,7 +202,8 @@ def _null(
     alike = metric.orientation == "similarity"
     quantile, extreme = (0.95, "largest") if alike else (0.05, "smallest")
     percentile = f"{100 * quantile:.0f}th percentile"
-    peaks = _peaks(drawn if alike else -drawn)
+    sign = 1.0 if alike else -1.0
+    peaks = sign * largest_of_defined(sign * drawn.reshape(len(drawn), -1), axis=1)
     text = f"{percentile} of the {extreme} score of the map, {null.name}"
     return {
         f"{name}_null{suffix}": _variable(
@@ -225,16 +216,9 @@ def _null(
             metric,
         ),
         f"{name}_null_max{suffix}": _variable(
-            np.asarray(np.quantile(peaks if alike else -peaks, quantile)), text, undefined, metric
+            np.asarray(np.quantile(peaks, quantile)), text, undefined, metric
         ),
     }
-
-
-def _peaks(null: np.ndarray) -> np.ndarray:
-    """Return the largest defined value of each map, (draw,); NaN where there is none."""
-    flat = null.reshape(len(null), -1)
-    peaks = np.where(np.isnan(flat), -np.inf, flat).max(axis=1)
-    return np.where(np.isneginf(peaks), np.nan, peaks)
 
 
 def _beside_ceiling(metric: Comparison, values: np.ndarray, ceilings: xr.Dataset, undefined: str) -> Variables:

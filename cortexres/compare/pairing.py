@@ -68,6 +68,11 @@ def paired(brain: xr.Dataset, network: xr.Dataset, *, units: bool = True) -> tup
     return brain.isel(time=common), binned
 
 
+def along(data: xr.Dataset, *dims: str) -> dict[str, xr.Variable]:
+    """Return the coordinates of a Dataset that are over one of these dims and no other."""
+    return {str(name): c.variable for name, c in data.coords.items() if c.dims in [(dim,) for dim in dims]}
+
+
 def float_values(values: xr.DataArray) -> np.ndarray:
     """Return the values in double precision."""
     return np.asarray(values.values, dtype=float)

@@ -14,7 +14,7 @@ from cortexres.compare.encoding.folds import dealt, given
 from cortexres.compare.encoding.reliability import reliability, same_for_all
 from cortexres.compare.encoding.ridge import PENALTIES, check_ridge, in_fewest_units
 from cortexres.compare.nulls import permute_stimuli
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import along, float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, check_scores, same_stimuli
@@ -108,12 +108,7 @@ def encode(
         orders = permute_stimuli.orders(len(trials), draws=permutations, rng=rng)
         variables |= p_values(variables, null_peaks(blocks, response, orders, fold, penalties))
     _warn_without_ceiling(variables["encoding_r2_ceiling"].values, float_values(brain["time"]))
-    coords = {
-        name: c.variable
-        for side, dims in ((brain, ("time", "unit")), (network, ("block",)))
-        for name, c in side.coords.items()
-        if len(c.dims) == 1 and c.dims[0] in dims
-    }
+    coords = along(brain, "time", "unit") | along(network, "block")
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "n_stimuli": brain.sizes["stimulus"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.defined import quantile_of_defined
 from cortexres.compare.encoding.fitted_blocks import Fit, median
 from cortexres.compare.nulls import exceedance
 from cortexres.compare.variance import mean_noise
@@ -78,16 +79,16 @@ def p_values(variables: dict[str, xr.Variable], peaks: dict[str, np.ndarray]) ->
     variables : dict
         With the observed values.
     peaks : dict
-        (draw,) for each of their names.
+        (draw,) for each of their names; one that is NaN, nowhere defined, counts as reaching any value.
     """
     result = {}
     for name, values in peaks.items():
-        observed, null = variables[name], values[~np.isnan(values)]
+        observed = variables[name]
         attrs = {"units": "1", "undefined": observed.attrs["undefined"]}
         text = "p-value, corrected for all times and blocks by their largest value"
-        p = exceedance(observed.values, null)
+        p = exceedance(observed.values, values)
         result[f"{name}_p"] = xr.Variable(observed.dims, p, attrs | {"long_name": text})
-        level = np.quantile(null, 0.95) if null.size else np.nan
+        level = quantile_of_defined(values, 0.95)
         text = "95th percentile of the largest permuted value"
         result[f"{name}_null_max"] = xr.Variable((), level, {"units": "1", "long_name": text})
     return result

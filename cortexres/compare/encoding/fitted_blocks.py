@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cortexres.compare.defined import largest_of_defined, mean_of_defined
 from cortexres.compare.encoding.left_out import left_out_predictions
 from cortexres.compare.encoding.reliability import correlation
 
@@ -78,14 +79,6 @@ def fitted(blocks: Sequence[np.ndarray], response: np.ndarray, fold: np.ndarray,
     )
 
 
-def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the first axis of those values that are not NaN; NaN where all are."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=0)
-    mean: np.ndarray = np.where(defined, values, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
-    return mean
-
-
 def _relative_error(error: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return errors over the variance of the targets, so that strong units do not choose alone; 1 where it is 0."""
     total = np.sum((seen - seen.mean(axis=0)) ** 2, axis=0)
@@ -116,7 +109,7 @@ def null_peaks(
     for start in range(0, len(orders), chunk):
         fit = fitted(blocks, response[orders[start : start + chunk]], fold, penalties)
         for name, values in (("encoding_r", fit.r), ("encoding_r_best", fit.best_r)):
-            peaks[name] += [_largest(median(draw)) for draw in values]
+            peaks[name] += [largest_of_defined(median(draw), axis=None) for draw in values]
     return {name: np.asarray(values) for name, values in peaks.items()}
 
 
@@ -126,8 +119,3 @@ def median(values: np.ndarray) -> np.ndarray:
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
         result: np.ndarray = np.nanmedian(values, axis=-1)
     return result
-
-
-def _largest(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.max()) if defined.size else np.nan

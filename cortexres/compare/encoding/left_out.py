@@ -1,4 +1,4 @@
-"""Predictions for stimuli that had no part in them, from every block, and from the block that looked best."""
+"""Ridge predictions for stimuli that had no part in them: neither in the map nor in the choice of its penalty."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from cortexres.compare.nulls.exceedance import p_value
 from cortexres.errors import ArgumentError
@@ -96,6 +95,8 @@ class FalseDiscoveryRate:
 
     def p(self, observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         """Return adjusted p-values (time, block)."""
+        from scipy.stats import false_discovery_control  # half a second to import
+
         cells = cell_p(observed, null)
         defined = ~np.isnan(cells)
         if defined.any():

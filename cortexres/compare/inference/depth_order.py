@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr
 
 # Rank correlations and slopes closer than this are the same but for rounding.
 SAME = 1e-9
@@ -19,12 +19,14 @@ def rank_correlations(latencies: np.ndarray) -> np.ndarray:
     It is 0, no order, where all latencies of a draw are the same; NaN where fewer than three blocks are there. A block
     that has no latency in a draw has the middle rank there: it speaks neither for nor against an order.
     """
+    from scipy.stats import rankdata  # half a second to import
+
     blocks = latencies.shape[1]
     if blocks < 3:
         return np.full(len(latencies), np.nan)
     missing = np.isnan(latencies)
     # Missing ones are ranked last, after which the others have the ranks they have among themselves.
-    ranks = stats.rankdata(np.where(missing, np.inf, latencies), axis=1)
+    ranks = rankdata(np.where(missing, np.inf, latencies), axis=1)
     count = np.maximum((~missing).sum(axis=1, keepdims=True), 1)
     ranks = np.where(missing, 0.0, ranks - (count + 1) / 2)
     depth = np.arange(blocks) - (blocks - 1) / 2
@@ -81,4 +83,4 @@ def naive_p(rho: float, blocks: int, alternative: Alternative) -> float:
     if np.isnan(rho):
         return np.nan
     t = rho * np.sqrt((blocks - 2) / max((1 - rho) * (1 + rho), 1e-30))
-    return float(stats.t.sf(t, blocks - 2) if alternative == "increasing" else 2 * stats.t.sf(abs(t), blocks - 2))
+    return float(stdtr(blocks - 2, -t) if alternative == "increasing" else 2 * stdtr(blocks - 2, -abs(t)))

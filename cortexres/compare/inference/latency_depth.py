@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.defined import quantile_of_defined
 from cortexres.compare.inference.depth_order import Alternative, naive_p, order_of, p_of, unordered
 from cortexres.compare.inference.latencies import Latency, Peak
 from cortexres.compare.inference.null_maps import null_maps, score_map
@@ -12,9 +13,13 @@ from cortexres.compare.inference.resampled_maps import resampled_stimuli
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.stimuli import permute_stimuli
+from cortexres.compare.pairing import along
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
+
+# Ends of a 95 % interval.
+ENDS = (0.025, 0.975)
 
 
 def latency_depth(
@@ -64,8 +69,8 @@ def latency_depth(
     xarray.Dataset
         ``latency_ms``, ``latency_ms_low``, ``latency_ms_high`` (block): 95 % percentile interval over bootstrapped
         stimuli; ``slope``, ``slope_low``, ``slope_high`` () in ms per block; ``rho``, ``p``, ``p_unrelated``,
-        ``p_naive`` (): NaN, with the reason, where fewer than three blocks
-        have a latency; ``null_rho`` (null, draw), ``name`` (null).
+        ``p_naive`` (): NaN, with the reason, where fewer than three blocks have a latency; ``null_rho`` (null, draw),
+        ``name`` (null).
 
     Raises
     ------
@@ -110,7 +115,7 @@ def latency_depth(
         | _overall(latencies[usable], resampled[:, usable], nulls, alternative)
         | {"null_rho": xr.Variable(("null", "draw"), np.stack([order[0] for order in nulls.values()]), null_attrs)}
     )
-    coords = {str(k): c.variable for k, c in network.coords.items() if c.dims == ("block",)}
+    coords = along(network, "block")
     facts = provenance(metric=metric.name, latency=latency.name, alternative=alternative, draws=draws, seed=seed)
     attrs = {
         "model": str(network.attrs.get("model", "")),
@@ -137,7 +142,7 @@ def _per_block(
     latencies: np.ndarray, resampled: np.ndarray, latency: Latency, undefined: str
 ) -> dict[str, xr.Variable]:
     """Return the latencies of the blocks and their intervals."""
-    low, high = _interval(resampled)
+    low, high = quantile_of_defined(resampled, ENDS)
     told = {
         "latency_ms": (latencies, f"latency of the {latency.name}"),
         "latency_ms_low": (low, "lower end of the 95 % bootstrap interval over stimuli"),
@@ -155,7 +160,7 @@ def _overall(
     """Return rank correlation, slope and p-values of latencies (block,), those of samples being (draw, block)."""
     order = order_of(latencies[None])
     rho, slope = order[:, 0]
-    (low,), (high,) = _interval(order_of(resampled)[1][:, None])
+    low, high = quantile_of_defined(order_of(resampled)[1], ENDS)
     p, p_unrelated = (p_of(order[:, 0], drawn, alternative) for drawn in nulls.values())
     few = f"{latencies.size} blocks have a latency, which is too few for a rank correlation" if np.isnan(rho) else ""
     told = {
@@ -175,12 +180,3 @@ def _overall(
         name: xr.Variable((), value, {"units": units, "long_name": text, "undefined": few})
         for name, (value, text, units) in told.items()
     }
-
-
-def _interval(latencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 2.5th and 97.5th percentile of the draws that have a latency; NaN where none has."""
-    some = np.isfinite(latencies).any(axis=0)
-    low, high = np.full((2, latencies.shape[1]), np.nan)
-    if some.any():
-        low[some], high[some] = np.nanquantile(latencies[:, some], (0.025, 0.975), axis=0)
-    return low, high

@@ -8,13 +8,12 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
-from cortexres.compare.inference.significance import map_coords
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.exceedance import exceedance, p_value
 from cortexres.compare.nulls.null import Null
 from cortexres.compare.nulls.stimuli import permute_stimuli
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import along, float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
@@ -105,7 +104,7 @@ def best_match(
         name: ((dim,), array, {"long_name": text, "units": units, "undefined": why})
         for name, (array, text, units, why) in told.items()
     }
-    coords = {name: c for name, c in map_coords(brain, network).items() if c.dims == (dim,)}
+    coords = along(brain if dim == "time" else network, dim)
     facts = provenance(metric=metric.name, null=null.name, over=over, splits=splits, seed=seed)
     attrs = {
         "model": str(network.attrs.get("model", "")),

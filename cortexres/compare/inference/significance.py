@@ -15,6 +15,7 @@ from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.null import Null
 from cortexres.compare.nulls.stimuli import permute_stimuli
+from cortexres.compare.pairing import along
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
@@ -91,7 +92,7 @@ def significance(
     facts = provenance(metric=metric.name, null=null.name, corrections=names, seed=seed)
     return xr.Dataset(
         variables,
-        coords=map_coords(brain, network),
+        coords=along(brain, "time") | along(network, "block"),
         attrs={
             "model": str(network.attrs.get("model", "")),
             "n_stimuli": brain.sizes["stimulus"],
@@ -101,13 +102,3 @@ def significance(
             "cortexres_provenance": facts,
         },
     )
-
-
-def map_coords(brain: xr.Dataset, network: xr.Dataset) -> dict[str, xr.Variable]:
-    """Return the coordinates of the brain's times and the network's blocks."""
-    return {
-        str(name): c.variable
-        for side, dim in ((brain, "time"), (network, "block"))
-        for name, c in side.coords.items()
-        if c.dims == (dim,)
-    }

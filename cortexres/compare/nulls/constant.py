@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.nulls.null import Pair, both
+from cortexres.compare.pairing import along
 from cortexres.compare.windows import Window, bin_width, in_window, late_window
 from cortexres.schema import check_brain
 
@@ -39,7 +40,7 @@ class ConstantTrace:
         attrs = dict(brain["response"].attrs)
         variables = {"response": (dims, states, attrs), "update": (dims, np.zeros_like(states), attrs)}
         blocks = {str(name): c.variable for name, c in network.coords.items() if "unit" not in c.dims}
-        units = {str(name): c.variable for name, c in brain.coords.items() if c.dims == ("unit",)}
+        units = along(brain, "unit")
         return brain, xr.Dataset(variables, coords=blocks | units, attrs={**network.attrs, "model": self.name})
 
     __and__ = both

@@ -13,7 +13,7 @@ from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import permute_stimuli
-from cortexres.compare.pairing import float_values
+from cortexres.compare.pairing import along, float_values
 from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, score_halves, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, interval_weights
 from cortexres.errors import ArgumentError
@@ -125,7 +125,7 @@ def updates_against_velocity(
         "warnings": HELD if mapping is not None and not callable(mapping) else "",
         "cortexres_provenance": provenance(metrics=[m.name for m in metrics], splits=splits, seed=seed),
     }
-    block_coords = {str(k): c.variable[1:] for k, c in network.coords.items() if c.dims == ("block",)}
+    block_coords = {name: c[1:] for name, c in along(network, "block").items()}
     coords = block_coords | {
         "time": xr.Variable("time", times, {"units": "ms", "long_name": "time of the velocity"}),
         "t_ms": xr.Variable("block", (t_ms[1:] + t_ms[:-1]) / 2, {"units": "ms", "long_name": "time of the update"}),

@@ -12,7 +12,7 @@ from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import exceedance, permute_stimuli
-from cortexres.compare.pairing import float_values, same_axes
+from cortexres.compare.pairing import along, float_values, same_axes
 from cortexres.compare.updates.against_velocity import HELD, check_choices, reordered
 from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
@@ -151,7 +151,7 @@ def components(
         "warnings": HELD if mapping is not None and not callable(mapping) else "",
         "cortexres_provenance": provenance(metrics=[m.name for m in metrics], splits=splits, seed=seed),
     }
-    coords = {str(k): c.variable for k, c in network.coords.items() if c.dims == ("block",)} | {
+    coords = along(network, "block") | {
         "part": list(PARTS),
         "t_ms": xr.Variable("block", t_ms, {"units": "ms", "long_name": "time of the block"}),
     }

@@ -67,7 +67,7 @@ def profile_correlation(a: np.ndarray, b: np.ndarray, *, ranks: bool) -> float:
     if a.size < 3 or np.ptp(a) <= 1e-9 * np.abs(a).max() or np.ptp(b) <= 1e-9 * np.abs(b).max():
         return np.nan
     if ranks:
-        from scipy.stats import rankdata  # a second to import
+        from scipy.stats import rankdata  # half a second to import
 
         a, b = rankdata(a), rankdata(b)
     return float(np.corrcoef(a, b)[0, 1])
