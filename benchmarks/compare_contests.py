@@ -119,7 +119,7 @@ def stimulus_permutations(size: Size, rng: np.random.Generator) -> Contest:
         "rsatoolbox compare, one order at a time",
         ours,
         peer,
-        least=1.0,
+        least=20.0,
         parts=size.draws,
     )
 
