@@ -117,7 +117,7 @@ def test_blocks_generalise_over_stimuli_and_constant_ones_are_undefined() -> Non
     assert float(scores["accuracy"][1:, 1:].min()) > 0.9
     assert (scores["accuracy_p"][1:, 1:] == 1 / 20).all()
     assert float(scores["accuracy_null_max"]) < 0.7
-    assert scores.attrs["null"] == "permute_stimuli"
+    assert scores.attrs["null"] == "permute_classes"
     names = np.array(["a", "b", "c", "d"])[CLASSES]
     named = network(states).assign_coords(category=("stimulus", names))
     again = generalise(named, "category", classifier=max_correlation, permutations=19, rng=0)

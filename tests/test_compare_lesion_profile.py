@@ -150,6 +150,22 @@ def test_smooth_profiles_correlate_by_chance_and_the_circular_null_knows() -> No
     assert np.mean(np.array(p["exchange"]) <= level) > 1.5 * level
 
 
+def test_profiles_that_only_rise_are_warned_about_as_their_p_value_is_small_by_construction() -> None:
+    given, rng = unrelated(0), np.random.default_rng(1)
+    assert lesion_profile(**given, splits=1, rng=0).attrs["warnings"] == ""
+    pattern = rng.standard_normal((N, UNITS))
+    for k in range(STEPS):  # of two leaky systems that share nothing but that they forget
+        states = given["network"]["response"].values.copy()
+        states[:, -1] += np.exp((k - STEPS) / 3) * pattern
+        given["lesioned"][k + 1] = network(states, dt_ms=DT)
+        time = (k + 0.5) * DT
+        given["perturbed"][time] = given["brain"].assign(response=given["brain"]["response"] + np.exp((k - STEPS) / 9))
+        given["perturbed"][time]["response"].attrs.update(given["brain"]["response"].attrs)
+    scores = lesion_profile(**given, splits=1, rng=0)
+    assert float(scores["pearson_p"]) == pytest.approx(1 / STEPS)
+    assert "both profiles rise or fall on the whole (rank correlations 1.00 and 1.00)" in scores.attrs["warnings"]
+
+
 def test_lesions_of_a_tied_network_say_nothing() -> None:
     given = experiment()
     given["lesioned"] = {k: given["lesioned"][5] for k in given["lesioned"]}

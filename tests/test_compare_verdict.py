@@ -7,7 +7,16 @@ import pytest
 import xarray as xr
 from compare_synthetic import brain, network
 
-from cortexres.compare import compare, linear_cka, permute_stimuli, rsa, state_scores, update_scores
+from cortexres.compare import (
+    compare,
+    generalise,
+    generalise_across,
+    linear_cka,
+    permute_stimuli,
+    rsa,
+    state_scores,
+    update_scores,
+)
 from cortexres.compare.against import SimilarityMap
 from cortexres.compare.nulls import (
     CircularShift,
@@ -49,12 +58,12 @@ def test_a_related_pair_is_shown_to_treat_stimuli_alike_and_nothing_else() -> No
         assert text.startswith(f"{name} = 0.9")
         assert "against permute_stimuli, p = 0.005, corrected for the whole map" in text
         assert "; 0.01 for all 2 tests" in text
-        assert text.endswith("brain and network differ between the same stimuli in the same way")
+        assert text.endswith("brain and network share something of how they tell these stimuli apart")
     assert result.against == ("permute_stimuli",)
     assert [text.split(":")[0] for text in result.not_shown] == [
         "that time in the brain and depth in the network go together",
         "that the way between first and last state matters, beyond a leak or no dynamics",
-        "that the network's weights and recurrence matter",
+        "that the network's weights and recurrence matter, and not just any response to the same stimuli",
     ]
     assert result.warnings == ()
     assert str(result).startswith("Shown:\n- linear_cka = ")
@@ -65,7 +74,7 @@ def test_an_unrelated_pair_is_not_shown_to_be_anything() -> None:
     data, net = pair(1, related=False)
     result = verdict(compare(data, net, nulls=[permute_stimuli], permutations=199, rng=0))
     assert result.shown == ()
-    assert "not shown that brain and network differ between the same stimuli in the same way" in result.not_shown[0]
+    assert "not shown that brain and network share something of how they tell these" in result.not_shown[0]
 
 
 def test_the_least_p_value_is_at_the_best_cell_with_its_ceiling() -> None:
@@ -74,7 +83,7 @@ def test_the_least_p_value_is_at_the_best_cell_with_its_ceiling() -> None:
     (found,) = findings(scores)
     time, block = np.unravel_index(int(np.nanargmax(scores["rsa"])), (8, 8))
     assert found.value == pytest.approx(float(scores["rsa"].max()))
-    assert found.where == f" at time {2.5 + 5 * time:g}, block {block}, of 64 cells"
+    assert found.where == f" at time {2.5 + 5 * time:g} ms, block {block}, of 64 cells"
     assert found.ceiling == pytest.approx(float(scores["rsa_ceiling"][time]))
     assert found.p == pytest.approx(0.01)
 
@@ -92,16 +101,18 @@ def test_every_null_shows_its_own_and_a_tied_one_is_named() -> None:
         "random_weights",
     ]
     assert "(95 % interval over stimuli): the network's way from its first to its last state" in result.shown[2]
-    assert len(result.not_shown) == 1
     assert "against untied, more by 0 to 0 (95 % interval over stimuli); not shown" in result.not_shown[0]
     assert "untied leaves the score as it is, so it can show nothing" in result.warnings
+    assert "3 intervals of differences hold for each alone, at 95 %, and not for all of them" in result.warnings
+    assert "or that neighbouring ones are alike" in result.shown[1]
+    assert any(text.startswith("that time in the brain and depth") for text in result.not_shown)
 
 
 def test_a_joined_null_answers_neither_question() -> None:
     data, net = pair()
     result = verdict(null_scores(data, net, along, [permute_stimuli & ShuffledBlocks()], draws=99, rng=0))
     assert "at least one of two" in result.shown[0]
-    assert any(text.startswith("that brain and network treat the same stimuli alike") for text in result.not_shown)
+    assert any(text.startswith("that brain and network share something") for text in result.not_shown)
     assert any(text.startswith("that time in the brain and depth") for text in result.not_shown)
 
 
@@ -203,6 +214,26 @@ def test_update_scores_are_read_too() -> None:
     data, net = pair()
     result = verdict(update_scores(data, net, rng=0))
     assert [text.split(" = ")[0] for text in result.shown] == ["correlation", "specific", "cosine"]
+
+
+def test_decoding_on_one_side_says_nothing_of_the_other() -> None:
+    data, net = pair()
+    labels = np.repeat([0, 1], 10)
+    late = data.isel(time=[0, 7])
+    decoded = verdict(generalise(late, labels, leave_out="stimulus", folds=2, permutations=19, rng=0))
+    for text in (*decoded.shown, *decoded.not_shown):
+        assert "brain and network share" not in text or text.startswith("that ")
+    assert any(text.startswith("that brain and network share something") for text in decoded.not_shown)
+    across = verdict(generalise_across(net.isel(block=[0, 1, 2]), late, labels, permutations=19, folds=2, rng=0))
+    (text,) = (t for t in (*across.shown, *across.not_shown) if t.startswith("accuracy"))
+    assert text.endswith("does so in the brain, through one map for all times and blocks")
+
+
+@pytest.mark.parametrize(("rho", "when"), [(0.9, "later"), (-0.9, "earlier")])
+def test_an_order_of_latencies_has_a_direction(rho: float, when: str) -> None:
+    p = xr.Variable((), 0.01, {"long_name": "p-value against one time course for all blocks"})
+    (found,) = findings(xr.Dataset({"rho": rho, "p": p}))
+    assert found.claim.startswith(f"later blocks have {when} latencies")
 
 
 def test_unfit_arguments_are_refused() -> None:

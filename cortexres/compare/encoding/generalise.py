@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.defined import largest_of_defined
 from cortexres.compare.encoding.accuracy import accuracy_variables, left_out_accuracy
 from cortexres.compare.encoding.classifiers import Classifier, shrinkage_lda
 from cortexres.compare.encoding.examples import Examples, LeaveOut, classes_of, folds_of, of_brain, of_network
 from cortexres.compare.encoding.reliability import same_for_all
+from cortexres.compare.pairing import along
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network
@@ -84,11 +86,11 @@ def generalise(
     observed = left_out_accuracy(examples, fold, classifier)
     observed[constant] = np.nan
     peaks = [
-        _largest(left_out_accuracy(_reordered(examples, left, rng), fold, classifier)[~constant])
+        largest_of_defined(left_out_accuracy(_reordered(examples, left, rng), fold, classifier)[~constant], axis=None)
         for _ in range(permutations)
     ]
     undefined = f"learned at {axis}s {data[axis].values[constant].tolist()}: the same for all" if constant.any() else ""
-    coords = {str(name): c.variable for name, c in data.coords.items() if c.dims == (axis,)}
+    coords = along(data, axis)
     coords |= {f"{name}_test": xr.Variable((f"{axis}_test",), c.values, c.attrs) for name, c in coords.items()}
     attrs = {
         "n_stimuli": data.sizes["stimulus"],
@@ -98,7 +100,7 @@ def generalise(
         "leave_out": left,
         "measure": "accuracy",
         "orientation": "similarity",
-        "null": f"permute_{'stimuli' if left == 'stimulus' else 'trials'}" if permutations else "none",
+        "null": f"permute_{'classes' if left == 'stimulus' else 'trials'}" if permutations else "none",
         "permutations": permutations,
         "cortexres_provenance": provenance(classes=names, folds=fold.tolist(), seed=seed),
     }
@@ -127,7 +129,3 @@ def _reordered(examples: Examples, leave_out: str, rng: np.random.Generator) -> 
         stimuli = int(examples.stimuli[-1]) + 1
         order = np.arange(n).reshape(stimuli, -1)[rng.permutation(stimuli)].ravel()
     return Examples(examples.activity[:, order], examples.classes, examples.stimuli)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(values.max()) if values.size else np.nan

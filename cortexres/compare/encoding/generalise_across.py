@@ -9,20 +9,15 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.encoding.accuracy import (
-    accuracy_variables,
-    at_times,
-    balanced,
-    chosen,
-    right_decisions,
-)
+from cortexres.compare.defined import largest_of_defined
+from cortexres.compare.encoding.accuracy import accuracy_variables, at_times, balanced, chosen, right_decisions
 from cortexres.compare.encoding.classifiers import Classifier, shrinkage_lda
 from cortexres.compare.encoding.examples import Examples, classes_of, folds_of, of_brain, of_network
 from cortexres.compare.encoding.folds import dealt_by_class
 from cortexres.compare.encoding.reliability import same_for_all
 from cortexres.compare.encoding.shared_maps import SharedMap, paired_states, ridge_map
 from cortexres.compare.nulls import permute_stimuli
-from cortexres.compare.pairing import float_values, same_units
+from cortexres.compare.pairing import along, float_values, same_units
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network, same_stimuli
@@ -120,18 +115,13 @@ def generalise_across(
     for j, order in enumerate(_orders(len(classes), permutations, rng)):
         for null, sides in enumerate(((blocks, _reordered(trials, order)), (_reordered(blocks, order), trials))):
             permuted = _left_out(*sides, splits, classifier, shared_map, pairs)[~constant]
-            peaks[null, j] = permuted.max() if permuted.size else np.nan
+            peaks[null, j] = largest_of_defined(permuted, axis=None)
     undefined = f"blocks {np.flatnonzero(constant).tolist()} are the same for all stimuli" if constant.any() else ""
     variables = accuracy_variables(matrix, peaks, ("block", "time"), undefined)
     ceiling = _ceiling(trials, fold, classifier)
     text = "balanced accuracy, learned and tested at the same time of the brain"
     variables["accuracy_ceiling"] = xr.Variable(("time",), ceiling, {"units": "1", "long_name": text})
-    coords = {
-        str(name): c.variable
-        for side, dim in ((network, "block"), (brain, "time"))
-        for name, c in side.coords.items()
-        if c.dims == (dim,)
-    }
+    coords = along(network, "block") | along(brain, "time")
     attrs = {
         "model": str(network.attrs.get("model", "")),
         "n_stimuli": len(classes),
@@ -143,7 +133,7 @@ def generalise_across(
         "leave_out": "stimulus",
         "measure": "accuracy",
         "orientation": "similarity",
-        "null": "permute_stimuli of either side, the larger p" if permutations else "none",
+        "null": "permute_stimuli of either side" if permutations else "none",
         "permutations": permutations,
         "cortexres_provenance": provenance(classes=names, folds=fold.tolist(), seed=seed),
     }

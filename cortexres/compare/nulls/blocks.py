@@ -1,4 +1,4 @@
-"""The blocks in another order: does it matter which block comes when?"""
+"""The blocks in another order: does it matter which block comes when, and beside which?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ class ShuffledBlocks:
     start, stays. These are the recorded states in another order, not the states of a network that was run in another
     order (for that, make it and pass `ModelNull`), which for a weight-shared network is the same network.
 
+    Neighbouring blocks are alike, and shuffled ones are not: the null lacks both the order and the likeness. A map
+    that is fitted to alike blocks scores otherwise than one fitted to shuffled blocks, even where brain and network
+    share nothing: of 1000 unrelated pairs (10 blocks, noise smoothed over 0, 1, 2 and 3 of them) the score of a
+    monotone path had p <= .05 in 4, 23, 40 and 45 %, that of a fixed map in 4, 6, 7 and 8 %. For order alone take
+    `CircularShift`, which leaves all likeness in place (1 % and 2 to 3 % of the same pairs).
+
     A score that has no regard for the blocks' order, as the largest value of a time x block map, stays the same.
     """
 
     name: str = "shuffled_blocks"
-    claim: str = "the order of the network's blocks matters"
+    claim: str = "the order of the network's blocks, or that neighbouring ones are alike, matters"
     random: bool = field(default=True, init=False)
 
     def draw(self, brain: xr.Dataset, network: xr.Dataset, rng: np.random.Generator) -> Pair:

@@ -28,7 +28,7 @@ class StimulusNull:
 
     name: str
     make: Callable[[np.random.Generator, int, int], np.ndarray]
-    claim: str = "brain and network differ between the same stimuli in the same way"
+    claim: str = "brain and network share something of how they tell these stimuli apart"
     random: bool = field(default=True, init=False)
 
     def orders(self, n: int, *, draws: int, rng: np.random.Generator) -> np.ndarray:

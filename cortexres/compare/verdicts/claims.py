@@ -12,15 +12,23 @@ from cortexres.compare.nulls.stimuli import permute_stimuli
 CLAIMS = {
     null.name: null.claim
     for null in (permute_stimuli, CircularShift(), PhaseRandomised(), ShuffledBlocks(), LeakOnly(), ConstantTrace())
-} | {"permute_trials": "responses tell the classes apart"}
+} | {
+    "permute_classes": "activity tells the classes apart in stimuli that were left out",
+    "permute_trials": "activity tells the classes apart in trials that were left out",
+    "circular wrong times": "the profiles of lesions and perturbations go together, if both are more than a trend",
+    "exchange wrong times": "the profiles of lesions and perturbations go together, if neighbours are not alike",
+}
+
+# Of what is learned on one side and found on the other, by the name of the score.
+SHARED = "what tells the classes apart in the network does so in the brain, through one map for all times and blocks"
 
 # Parts of the names of nulls, the question that stays open while none of them was tried, and what to try.
 QUESTIONS = (
-    (("permute_stimuli", "permute_trials"), "brain and network treat the same stimuli alike", "permute_stimuli"),
+    (("permute_stimuli",), "brain and network share something of how they tell these stimuli apart", "permute_stimuli"),
     (
-        ("circular_shift", "phase_randomised", "shuffled_blocks", "wrong times", "one time course"),
+        ("circular_shift", "phase_randomised", "one time course"),
         "time in the brain and depth in the network go together",
-        "CircularShift or ShuffledBlocks with a score along a map, or latency_depth",
+        "CircularShift with a score along a map, or latency_depth",
     ),
     (
         ("leak_only", "constant_trace"),
@@ -29,7 +37,7 @@ QUESTIONS = (
     ),
     (
         ("weights", "untied", "recurrence", "model"),
-        "the network's weights and recurrence matter",
+        "the network's weights and recurrence matter, and not just any response to the same stimuli",
         "ModelNull with shuffled, untied or random weights and without recurrence",
     ),
 )
@@ -38,6 +46,11 @@ QUESTIONS = (
 def claim_of(null: str) -> str:
     """Return what the rejection of a null shows, by its name; no more than the name says where it is not known."""
     return CLAIMS.get(null, f"the score is more than {null} gives")
+
+
+def latency_claim(rho: float) -> str:
+    """Return what a rejection of one time course for all blocks shows: an order on the whole, in one direction."""
+    return f"later blocks have {'later' if rho > 0 else 'earlier'} latencies on the whole; not that each has its place"
 
 
 def open_questions(nulls: set[str]) -> list[str]:

@@ -10,12 +10,11 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.nulls.stimuli import permute_stimuli
-from cortexres.compare.verdicts.claims import claim_of
+from cortexres.compare.verdicts.claims import SHARED, claim_of, latency_claim
 
 P_VALUE = re.compile(r"(?P<base>.+)_p(_(?P<suffix>.+))?")
 # What a variable called p belongs to, the first of these that the Dataset has.
 OF_P = ("score", "best", "rho")
-LATENCY = "blocks have their latencies in the order of their depth"
 INTERVAL = "95 % interval of the difference over stimuli"
 
 
@@ -87,8 +86,16 @@ def _by_name(scores: xr.Dataset) -> Iterator[Finding]:
         if base is None or suffix == "cell" or not np.issubdtype(p.dtype, np.floating):
             continue
         null = suffix if suffix in nulls else first or _told(p)
-        claim = LATENCY if base == "rho" else str(p.attrs.get("licenses", claim_of(null)))
-        yield _finding(scores, base, p, null, claim)
+        yield _finding(scores, base, p, null, _claim(scores, base, p, null))
+
+
+def _claim(scores: xr.Dataset, base: str, p: xr.DataArray, null: str) -> str:
+    """Return what the rejection of a null shows, where the score or its p-value says more than the null's name."""
+    if base == "rho":
+        return latency_claim(float(scores[base]))
+    if "shared_map" in scores.attrs:
+        return SHARED
+    return str(p.attrs.get("licenses", claim_of(null)))
 
 
 def _told(p: xr.DataArray) -> str:
@@ -184,7 +191,9 @@ def _where(p: xr.DataArray, cell: dict[str, int], cells: int) -> str:
     parts = []
     for dim, k in cell.items():
         label = p[dim].values[k] if dim in p.coords else k
-        parts.append(f"{dim} {label:g}" if isinstance(label, float | int | np.number) else f"{dim} {label}")
+        units = str(p[dim].attrs.get("units", "1"))
+        text = f"{dim} {label:g}" if isinstance(label, float | int | np.number) else f"{dim} {label}"
+        parts.append(text if units == "1" else f"{text} {units}")
     return f" at {', '.join(parts)}, of {cells} cells"
 
 

@@ -165,6 +165,9 @@ def _of_all(tests: Sequence[Finding], count: int, level: float, scores: Sequence
             f"{min(few)} draws of a null cannot give p <= {level:g} for the first of {count} tests; use at least"
             f" {int(np.ceil(count / level - 1e-9)) - 1}"
         )
+    intervals = sum(bool(np.isfinite(test.difference[0])) for test in tests)
+    if intervals > 1:
+        texts.append(f"{intervals} intervals of differences hold for each alone, at 95 %, and not for all of them")
     if len({test.score for test in tests}) == 1:
         texts.append("one measure only: measures of other kinds can disagree, so put at least one beside it")
     return texts
