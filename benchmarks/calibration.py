@@ -121,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     packages = versions()
     made = ", ".join(f"{name} {packages[name]}" for name in ("numpy", "scipy", "xarray") if name in packages)
     lines = [HEAD.format(runs=options.runs, low=low, high=high) + "\n".join(map(row, tests, values)), ""]
+    lines += ["With this many rows, one in twenty lies outside by chance.", ""]
     lines += [f"{made}; {(time.perf_counter() - start) / 60:.0f} minutes on one core.", ""]
     DOCS.joinpath("calibration.md").write_text("\n".join(lines))
     picture(tests, values, DOCS / "calibration.png")

@@ -49,9 +49,9 @@ class Calibrated:
     p : callable
         ``p(rng)`` simulates a data set and returns the p-value.
     kind : {"exact", "approximate", "bound", "not its null"}
-        Exact: uniform by construction, but for ties. Approximate: found so by simulation. Bound: small p-values at most as
-        frequent as their size (the least of many p-values that are adjusted otherwise than by the largest value). Not
-        its null: shown for what goes wrong where a test is taken for one of something else.
+        Exact: uniform by construction, but for ties. Approximate: found so by simulation. Bound: small p-values at
+        most as frequent as their size (the least of many p-values that are adjusted otherwise than by the largest
+        value). Not its null: shown for what goes wrong where a test is taken for one of something else.
     """
 
     name: str
