@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.binning import uniform_time
+from cortexres.compare.choices import seeded
 from cortexres.compare.encoding.ridge import PENALTIES, check_ridge, decomposed, left_out_errors, predicted_deviations
 from cortexres.compare.pairing import float_values, paired
 from cortexres.compare.variance import mean_noise
+from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network
 
 
@@ -71,7 +73,8 @@ def linear_map_r2(
     trials = float_values(brain_bins["response"])
     target = trials.mean(axis=1).swapaxes(0, 1)
     features = float_values(network_bins["response"]).swapaxes(0, 1)
-    parts = np.array_split(np.random.default_rng(rng).permutation(n), folds)
+    seed, rng = seeded(rng)
+    parts = np.array_split(rng.permutation(n), folds)
     predicted = np.empty_like(target)
     for test in parts:
         train = np.setdiff1d(np.arange(n), test)
@@ -80,7 +83,14 @@ def linear_map_r2(
     residual = np.sum((target - predicted) ** 2, axis=(1, 2))
     # The mean over stimuli takes 1/n of the noise with it.
     noise = mean_noise(trials).sum(axis=(0, 2)) * (n - 1) / n
-    attrs = {"model": str(network.attrs.get("model", "")), "folds": folds}
+    attrs = {
+        "model": str(network.attrs.get("model", "")),
+        "orientation": "similarity",
+        "n_stimuli": n,
+        "n_trials": brain.sizes["trial"],
+        "folds": folds,
+        "cortexres_provenance": provenance(folds=folds, penalties=list(penalties), seed=seed),
+    }
     return xr.Dataset(_variables(total, residual, noise), coords={"time": brain_bins["time"].variable}, attrs=attrs)
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from cortexres.compare.ceilings.model_ceiling import why_none
 from cortexres.compare.ceilings.trials import trial_ceiling
+from cortexres.compare.choices import check_metrics, check_splits, seeded
 from cortexres.compare.defined import largest_of_defined, quantile_of_defined
 from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
@@ -102,8 +103,7 @@ def compare(
     check_network(network)
     same_stimuli(brain, network)
     _check_choices(metrics, nulls, splits, bootstraps, over)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     variables: Variables = {}
     for metric in metrics:
         ceilings = trial_ceiling(brain, metric=metric, splits=splits, rng=rng)
@@ -130,14 +130,11 @@ def compare(
 def _check_choices(
     metrics: Sequence[Comparison], nulls: Sequence[Null], splits: int, bootstraps: int, over: str
 ) -> None:
-    names = [metric.name for metric in metrics]
-    if not names or len(set(names)) < len(names):
-        raise ArgumentError(f"got metrics {names}, expected at least one and each name once")
+    check_metrics(metrics)
     null_names = [null.name for null in nulls]
     if len(set(null_names)) < len(null_names):
         raise ArgumentError(f"got nulls {null_names}, expected each name once; give them other names")
-    if splits < 1:
-        raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
+    check_splits(splits)
     if over not in ("stimulus", "unit") or bootstraps < 0 or (over == "unit" and bootstraps == 0):
         raise ArgumentError(
             f"got over={over!r} with bootstraps={bootstraps}, expected 'stimulus', or 'unit' with bootstraps above 0"

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import betaincinv
 
+from cortexres.compare.choices import seeded
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 
@@ -62,8 +63,7 @@ def power(
         returned does not fit.
     """
     _check(stimuli, trials, draws, level, target)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     p = np.empty((len(stimuli), len(trials), draws))
     for index in np.ndindex(p.shape):
         n, k = stimuli[index[0]], trials[index[1]]

@@ -10,6 +10,7 @@ import xarray as xr
 from cortexres.compare.ceilings.quantity import Of, Quantity, quantity
 from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.ceilings.trials import check_permutations, warn_low
+from cortexres.compare.choices import seeded
 from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls.exceedance import exceedance, p_value
@@ -77,7 +78,7 @@ def subject_ceiling(
     Nili, H. et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology
     10:e1003553. doi:10.1371/journal.pcbi.1003553
     """
-    seed = rng if isinstance(rng, int) else None
+    seed, rng = seeded(rng)
     data = _quantities(subjects, of, lag)
     check_permutations(permutations)
     first = next(iter(subjects.values()))
@@ -151,13 +152,12 @@ def _p_values(
     lower: np.ndarray,
     after_onset: np.ndarray,
     draws: int,
-    rng: int | np.random.Generator | None,
+    rng: np.random.Generator,
 ) -> tuple[float, np.ndarray]:
     """Return the p-values of the lower bound, over all times after onset and time by time."""
     used = after_onset & ~np.isnan(lower)
     if not used.any():
         return np.nan, np.full(lower.shape, np.nan)
-    rng = np.random.default_rng(rng)
     n = round(relations.shape[-1] ** 0.5)
     null = np.empty((draws, int(used.sum())))
     for k in range(draws):

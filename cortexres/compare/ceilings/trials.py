@@ -10,6 +10,7 @@ import xarray as xr
 from cortexres.compare.ceilings.model_ceiling import model_ceiling, reliability_of_all, why_none
 from cortexres.compare.ceilings.quantity import Of, Quantity, quantity
 from cortexres.compare.ceilings.split_half import SplitHalf, agreement
+from cortexres.compare.choices import check_splits, seeded
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.relations import Similarity
@@ -89,10 +90,9 @@ def trial_ceiling(
     Brown, W. (1910). Some experimental results in the correlation of mental abilities. ibid. 3:296.
     """
     check_brain(brain)
-    if splits < 1:
-        raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
+    check_splits(splits)
     check_permutations(permutations)
-    seed = rng if isinstance(rng, int) else None
+    seed, rng = seeded(rng)
     data = quantity(brain, of, lag)
     labels = trial_labels(brain, by)
     parts = np.unique(labels).size
@@ -102,7 +102,6 @@ def trial_ceiling(
     nan = np.full(data.time.size, np.nan)
     found = SplitHalf(nan, np.nan, nan)
     if many:
-        rng = np.random.default_rng(rng)
         found = agreement(metric, data.trials, data.after_onset, labels, splits=splits, draws=permutations, rng=rng)
         warn_low(f"{metric.name} of the {of}", found.p)
     attrs = {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.encoding.encoding_scores import correlation_scores, p_values, variance_scores
 from cortexres.compare.encoding.fitted_blocks import fitted, null_peaks
 from cortexres.compare.encoding.folds import dealt, given
@@ -91,8 +92,7 @@ def encode(
     check_brain(brain)
     check_network(network)
     same_stimuli(brain, network)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     fold = _folds(folds, brain.sizes["stimulus"], penalties, rng)
     _check_size(fold)
     _check_draws(permutations, splits)

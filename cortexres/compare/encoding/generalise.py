@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.defined import largest_of_defined
 from cortexres.compare.encoding.accuracy import accuracy_variables, left_out_accuracy
 from cortexres.compare.encoding.classifiers import Classifier, shrinkage_lda
@@ -77,8 +78,7 @@ def generalise(
     (check_brain if is_brain else check_network)(data)
     left = leave_out or ("trial" if is_brain else "stimulus")
     _check_choices(data, is_brain, left, permutations)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     classes, names = classes_of(data, labels)
     examples = (of_brain if is_brain else of_network)(data, classes)
     fold = folds_of(examples, left, folds, rng)

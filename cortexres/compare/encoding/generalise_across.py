@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.defined import largest_of_defined
 from cortexres.compare.encoding.accuracy import accuracy_variables, at_times, balanced, chosen, right_decisions
 from cortexres.compare.encoding.classifiers import Classifier, shrinkage_lda
@@ -101,8 +102,7 @@ def generalise_across(
         same_units(brain, network)
     if permutations < 0:
         raise ArgumentError(f"got permutations={permutations}, expected 0 or more (500 for p-values down to 0.002)")
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     classes, names = classes_of(network, labels)
     blocks, trials = of_network(network, classes), of_brain(brain, classes)
     fold = folds_of(blocks, "stimulus", folds, rng)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.inference.null_maps import null_maps, score_map, scores_of
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
@@ -76,8 +77,7 @@ def best_match(
         raise ArgumentError(f"null {null.name} has one value only, expected a random null for p-values")
     if splits < 1:
         raise ArgumentError(f"got splits={splits}, expected at least 1 random half of the stimuli")
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     sign = 1.0 if metric.orientation == "similarity" else -1.0
     axis = 1 if over == "block" else 0
     observed = sign * score_map(metric, brain, network)

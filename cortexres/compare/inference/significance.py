@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.inference.clusters import Clusters
 from cortexres.compare.inference.corrections import Correction, FalseDiscoveryRate, MaxStatistic, cell_p
 from cortexres.compare.inference.null_maps import null_maps, score_map
@@ -72,9 +73,9 @@ def significance(
         raise ArgumentError(f"got corrections {names}, expected each name once")
     if not null.random:
         raise ArgumentError(f"null {null.name} has one value only, expected a random null for p-values")
-    seed = rng if isinstance(rng, int) else None
+    seed, rng = seeded(rng)
     observed = score_map(metric, brain, network)
-    drawn = null_maps(metric, brain, network, null, draws=permutations, rng=np.random.default_rng(rng))
+    drawn = null_maps(metric, brain, network, null, draws=permutations, rng=rng)
     sign = 1.0 if metric.orientation == "similarity" else -1.0
     undefined = undefined_cells(observed, brain, network)
     attrs = {"units": "1", "undefined": undefined, "orientation": metric.orientation}

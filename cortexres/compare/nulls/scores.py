@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.defined import mean_of_defined
 from cortexres.compare.jackknife import interval, kept
 from cortexres.compare.measures.measure import Orientation
@@ -115,8 +116,7 @@ def null_scores(
     """
     same_stimuli(brain, network)
     names = _names(nulls, draws)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     job = _Job(brain, network, score, xr.DataArray(score(brain, network)), orientation)
     check_orientation(job.observed, orientation)
     found = [_against(job, null, draws, rng) for null in nulls]

@@ -9,6 +9,7 @@ import xarray as xr
 
 from cortexres.compare.ceilings.quantity import quantity
 from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
+from cortexres.compare.choices import check_metrics, check_splits, seeded
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
@@ -89,9 +90,9 @@ def updates_against_velocity(
     check_brain(brain)
     check_network(network)
     same_stimuli(brain, network)
-    check_choices(metrics, splits)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    check_metrics(metrics)
+    check_splits(splits)
+    seed, rng = seeded(rng)
     velocity = quantity(brain, "velocity", lag)
     times, trials = np.asarray(velocity.time.values), velocity.trials
     updates = _updates(network)
@@ -131,21 +132,6 @@ def updates_against_velocity(
         "t_ms": xr.Variable("block", (t_ms[1:] + t_ms[:-1]) / 2, {"units": "ms", "long_name": "time of the update"}),
     }
     return xr.Dataset(variables, coords=coords, attrs=attrs)
-
-
-def check_choices(metrics: Sequence[Comparison], splits: int) -> None:
-    """Raise where measures are missing or of one name, or there is no split.
-
-    Raises
-    ------
-    ArgumentError
-        Then.
-    """
-    names = [metric.name for metric in metrics]
-    if not names or len(set(names)) < len(names):
-        raise ArgumentError(f"got metrics {names}, expected at least one and each name once")
-    if splits < 1:
-        raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
 
 
 def at_intervals(velocity: np.ndarray, times: np.ndarray, t_ms: np.ndarray) -> np.ndarray:

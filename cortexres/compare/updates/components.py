@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import check_metrics, check_splits, seeded
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.measures.rsa import rsa
 from cortexres.compare.nulls import exceedance, permute_stimuli
 from cortexres.compare.pairing import along, float_values, same_axes
-from cortexres.compare.updates.against_velocity import HELD, check_choices, reordered
+from cortexres.compare.updates.against_velocity import HELD, reordered
 from cortexres.compare.updates.at_map import permuted_blocks, score_at_map, score_blocks, wanted_trials
 from cortexres.compare.updates.block_times import BlockMap, block_times, point_weights
 from cortexres.compare.variance import explained, mean_noise
@@ -109,13 +110,13 @@ def components(
         check_brain(side)
     check_network(network)
     same_stimuli(brain, network)
-    check_choices(metrics, splits)
+    check_metrics(metrics)
+    check_splits(splits)
     same_axes(brain, silenced, ("stimulus", "trial", "time", "unit"), "silenced")
     if network_silenced is not None:
         check_network(network_silenced)
         same_axes(network, network_silenced, ("stimulus", "block", "unit"), "network_silenced")
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     t_ms = block_times(brain, network, mapping)
     trials, states = _brain_parts(brain, silenced), _network_parts(network, network_silenced)
     orders = permute_stimuli.orders(brain.sizes["stimulus"], draws=permutations, rng=rng)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
+from cortexres.compare.choices import seeded
 from cortexres.compare.defined import mean_of_defined, quantile_of_defined
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls import exceedance
@@ -121,8 +122,7 @@ def lesion_profile(
     _check_choices(wrong_times, draws, splits)
     if callable(mapping):
         raise ArgumentError("got a function as mapping, expected times: the null moves perturbations, not stimuli")
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     times = np.sort(np.array(list(perturbed), dtype=float))
     blocks = np.sort(np.array(list(lesioned), dtype=int))
     weights = _weights(times, blocks, block_times(brain, network, mapping), network["block"].values)

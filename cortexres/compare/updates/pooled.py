@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.split_half import halves
+from cortexres.compare.choices import check_splits, seeded
 from cortexres.compare.nulls import exceedance, permute_stimuli
 from cortexres.compare.pairing import float_values, paired
 from cortexres.errors import ArgumentError
+from cortexres.provenance import provenance
 from cortexres.schema import check_brain, check_network
 
 FORMS = ("correlation", "specific", "cosine")
@@ -66,9 +68,8 @@ def update_scores(
     """
     check_brain(brain)
     check_network(network)
-    if splits < 1:
-        raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
-    rng = np.random.default_rng(rng)
+    check_splits(splits)
+    seed, rng = seeded(rng)
     brain_bins, network_bins = paired(brain, network)
     edges = _edges(brain_bins["time"].values, until_ms)
     centres = float_values(brain_bins["time"])[: edges.size + 1]
@@ -81,8 +82,13 @@ def update_scores(
         variables |= _scores(form, trials.mean(axis=1), update, orders, pairs)
     attrs = {
         "model": str(network.attrs.get("model", "")),
+        "orientation": "similarity",
+        "n_stimuli": brain.sizes["stimulus"],
+        "n_trials": brain.sizes["trial"],
         "edges_ms": edges.tolist(),
+        "null": permute_stimuli.name,
         "permutations": permutations,
+        "cortexres_provenance": provenance(forms=FORMS, splits=splits, seed=seed),
     }
     return xr.Dataset(variables, attrs=attrs)
 
