@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
 from cortexres.compare import linear_cka, rsa
-from cortexres.compare.inference.depth_order import rank_correlations
+from cortexres.compare.inference.depth_order import errors, p_of, rank_correlations
 from cortexres.compare.inference.latencies import Onset, Peak
 from cortexres.compare.inference.latency_depth import latency_depth
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
@@ -33,7 +33,14 @@ def smooth(values: np.ndarray, sd: float, axis: int = 1) -> np.ndarray:
 
 
 def layers_and_brain(
-    kind: str, likeness: float, rng: np.random.Generator, *, n: int = 30, blocks: int = 12, signal: float = 3.0
+    kind: str,
+    likeness: float,
+    rng: np.random.Generator,
+    *,
+    n: int = 30,
+    blocks: int = 12,
+    signal: float = 3.0,
+    ends: tuple[float, float] = (40, 160),
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return a brain and a network: unrelated, sharing one time course, or of later and later blocks.
 
@@ -47,7 +54,7 @@ def layers_and_brain(
         response = response + signal * course[:, None] * same[:, None]
         states = states + same[:, None]
     if kind == "ordered":
-        courses = np.exp(-0.5 * ((TIME[:, None] - np.linspace(40, 160, blocks)) / 25) ** 2)
+        courses = np.exp(-0.5 * ((TIME[:, None] - np.linspace(*ends, blocks)) / 25) ** 2)
         response = response + signal * np.einsum("tb,nbu->ntu", courses, states)
     return brain(100 + response, sd=0.1, trials=2, rng=rng), network(states)
 
@@ -119,6 +126,49 @@ def test_where_blocks_are_so_alike_that_most_draws_are_in_order_the_slope_tells_
     in_order = np.abs(scores["null_rho"][0]) > 1 - 1e-9
     assert float(in_order.mean()) > 0.05  # which is all that ranks could tell
     assert float(scores["p"]) <= 0.02
+
+
+def test_blocks_that_follow_one_another_closely_are_found_in_order_nearly_always() -> None:
+    """Their mean is flatter than any of them, which as a null would lose one in three."""
+    rng, found = np.random.default_rng(13), []
+    for _ in range(20):
+        data, net = layers_and_brain("ordered", 2.0, rng, ends=(84, 116))
+        found.append(float(latency_depth(data, net, draws=59, rng=rng)["p"]) <= 0.05)
+    assert np.mean(found) >= 0.85
+
+
+@pytest.mark.parametrize(("single", "share"), [(1.0, 1.0), (0.0, 1 / 3)])
+def test_deviations_of_a_bootstrap_are_made_as_large_as_errors(single: float, share: float) -> None:
+    """Of a mean over stimuli they are; noise of pairs is in pairs of drawn stimuli three times over."""
+    rng = np.random.default_rng(14)
+    n, cells = 80, 40
+    noise = rng.standard_normal((cells, n, n))
+    own = 3 * rng.standard_normal((cells, n, 1))
+    pairs = np.triu(single * (own + own.swapaxes(1, 2)) + (1 - single) * noise, 1)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        both = np.triu(weights[:, :, None] * weights[:, None, :], 1)
+        total = both.sum(axis=(1, 2))[:, None]
+        return (np.einsum("dij,cij->dc", both, pairs) / total)[:, :, None]
+
+    observed = mean(np.ones((1, n)))[0]
+    samples = mean(rng.multinomial(n, np.full(n, 1 / n), size=300).astype(float))
+    made = errors(observed, samples, mean(1 - np.eye(n)))
+    found = np.square(made / (samples - observed)).mean()
+    assert found == pytest.approx(share, abs=0.08)
+    np.testing.assert_array_equal(errors(observed, samples, np.full((n, cells, 1), np.nan)), samples - observed)
+
+
+def test_the_p_value_of_the_rarer_of_two_is_corrected() -> None:
+    rng = np.random.default_rng(15)
+    p = []
+    for _ in range(400):
+        order, *drawn = rng.standard_normal((20, 2))
+        p.append(p_of(order, np.transpose(drawn), "two-sided"))
+    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.06)
+    order, drawn = np.array([1.0, 9.0]), np.array([[1.0] * 10, np.arange(10.0)])
+    assert p_of(order, drawn, "two-sided") == pytest.approx(2 / 11)
+    assert p_of(-order, drawn, "increasing") == 1.0
 
 
 def test_a_distance_has_its_latency_where_it_is_least() -> None:
