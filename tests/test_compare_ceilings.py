@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from compare_synthetic import brain, network
+from macaque_it import macaque_it, needs_macaque_it
 from scipy.io import loadmat
 
 from cortexres.compare import compare, linear_cka, rsa, rsa_correlation, rsa_crossnobis, rsa_spearman
@@ -336,18 +337,9 @@ def test_sessions_of_human_it_are_as_reliable_as_listed() -> None:
     np.testing.assert_allclose(values, [0.277, 0.095, 0.383, 0.120], atol=6e-4)
 
 
+@needs_macaque_it
 def test_reliability_of_macaque_it_is_the_listed_one() -> None:
-    path = RECORDINGS / "zhang_desimone_IT/zd_IT_tensor.npz"
-    if not path.exists():
-        pytest.skip("the recording is not here")
-    with np.load(path) as file:
-        rates, start = file["rates"].astype(float), file["bin_start_ms"].astype(float)
-    rates = np.where(np.isnan(rates), np.nanmean(rates, axis=2, keepdims=True), rates)
-    trials = rates.reshape(21, 20, 132, 18).swapaxes(2, 3)
-    data = brain(np.zeros((21, 18, 132)), sd=0.0, trials=20, rng=np.random.default_rng(0), bin_ms=150.0)
-    data = data.assign_coords(time=("time", start + 75, data["time"].attrs))
-    data["response"] = (("stimulus", "trial", "time", "unit"), trials, {"units": "Hz"})
-    found = trial_ceiling(data, metric=rsa_correlation, splits=40, rng=0)
+    found = trial_ceiling(macaque_it(), metric=rsa_correlation, splits=40, rng=0)
     assert float(found["ceiling"][:9].max()) < 0.15
     listed = [0.353, 0.726, 0.847, 0.857, 0.833, 0.830, 0.814, 0.792]
     # Listed from a few splits, which differ among themselves by .09 at first and .03 to .05 later.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from compare_synthetic import brain, network
+from macaque_it import macaque_it, needs_macaque_it
 
 from cortexres.compare.dynamics.dimensionality import participation_ratio, plain_moments, ratio, unbiased_moments
 from cortexres.errors import ArgumentError
-
-ZD = Path(__file__).parents[2] / "shared/data/recordings/zhang_desimone_IT/zd_IT_tensor.npz"
 
 
 def mixed(n: int, p: int, d: int, rng: np.random.Generator, draws: int = 1) -> np.ndarray:
@@ -116,20 +114,10 @@ def test_arguments_are_checked(brain_and_network: tuple[xr.Dataset, xr.Dataset])
         participation_ratio(data.isel(time=0))
 
 
-@pytest.mark.skipif(not ZD.is_file(), reason="the recordings of Zhang and Desimone are not here")
+@needs_macaque_it
 def test_recorded_objects_differ_in_few_dimensions_and_in_none_before_they_are_shown() -> None:
-    with np.load(ZD) as file:
-        rates, starts = file["rates"].astype(float), file["bin_start_ms"]
-    rates = np.where(np.isnan(rates), np.nanmean(rates), rates).reshape(21, 20, 132, 18).transpose(0, 1, 3, 2)
-    data = xr.Dataset(
-        {"response": (("stimulus", "trial", "time", "unit"), rates, {"units": "Hz"})},
-        coords={
-            "stimulus": np.arange(21),
-            "time": ("time", starts + 75.0, {"units": "ms", "bin_ms": 150.0}),
-            "unit": np.arange(132),
-            "population": ("unit", ["IT"] * 132),
-        },
-    )
+    data = macaque_it()
+    starts = data["time"].values - 75.0
     found = participation_ratio(data, splits=10, rng=0)
     plain, corrected = (found[name].values for name in ("participation_ratio", "participation_ratio_corrected"))
     before, after = starts <= -150, starts >= 50

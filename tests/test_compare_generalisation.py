@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from compare_synthetic import brain, network
+from macaque_it import macaque_it, needs_macaque_it
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -16,13 +15,12 @@ from sklearn.preprocessing import StandardScaler
 
 from cortexres.compare.encoding.accuracy import left_out_accuracy
 from cortexres.compare.encoding.classifiers import decided, max_correlation, shrinkage_lda, shrunken_parts
-from cortexres.compare.encoding.examples import Examples
+from cortexres.compare.encoding.examples import Examples, of_brain
 from cortexres.compare.encoding.generalise import generalise
 from cortexres.compare.encoding.generalise_across import generalise_across
 from cortexres.compare.encoding.shared_maps import paired_states, procrustes_map, ridge_map, same_units_map
 from cortexres.errors import ArgumentError, SchemaError
 
-ZHANG_DESIMONE = Path(__file__).resolve().parents[2] / "shared/data/recordings/zhang_desimone_IT/zd_IT_tensor.npz"
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=NO_CUDA)]
 CLASSES = np.repeat(np.arange(4), 6)
@@ -276,14 +274,10 @@ def test_unfit_arguments_are_refused() -> None:
         generalise_across(net.isel(unit=slice(3)), data, CLASSES, shared_map=same_units_map)
 
 
-@pytest.mark.skipif(not ZHANG_DESIMONE.exists(), reason="the recording is not here")
+@needs_macaque_it
 def test_objects_are_read_from_inferotemporal_cortex_as_well_as_is_known() -> None:
     """Values listed with the recording: maximum correlation, and MNE's generalisation over time by shrinkage LDA."""
-    with np.load(ZHANG_DESIMONE) as file:
-        rates = file["rates"].astype(float)
-    rates = np.where(np.isnan(rates), np.nanmean(rates, axis=2, keepdims=True), rates)
-    x = np.ascontiguousarray(np.moveaxis(rates.reshape(420, 132, 18), 2, 0))
-    examples = Examples(x, np.repeat(np.arange(7), 60), np.repeat(np.arange(21), 20))
+    examples = of_brain(macaque_it(), np.repeat(np.arange(7), 3))
     correlation = np.diag(left_out_accuracy(examples, np.tile(np.arange(20) % 5, 21), max_correlation))
     np.testing.assert_allclose(correlation[10:], [0.374, 0.724, 0.871, 0.817, 0.814, 0.790, 0.740, 0.688], atol=6e-4)
     assert abs(correlation[:8].mean() - 1 / 7) < 0.02

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray as xr
 from compare_synthetic import brain, network
+from macaque_it import macaque_it, needs_macaque_it
 
 from cortexres.compare import linear_cka, rsa, rsa_crossnobis
 from cortexres.compare.alignment.align import align
@@ -21,7 +20,6 @@ from cortexres.compare.updates.block_times import interval_weights, point_weight
 from cortexres.errors import ArgumentError
 
 N, UNITS, TIMES = 12, 8, 14
-ZD = Path(__file__).parents[2] / "shared/data/recordings/zhang_desimone_IT/zd_IT_tensor.npz"
 ALL = (rsa, linear_cka, matched_cosine, matched_specific)
 distance = Measure(
     "distance", lambda x: x, lambda a, b: ((a[:, None] - b[None]) ** 2).sum((-2, -1)), orientation="distance"
@@ -275,7 +273,7 @@ def test_crossnobis_of_velocities_takes_the_trials() -> None:
         updates_against_velocity(data.isel(trial=[0]), net, metrics=[rsa_crossnobis], permutations=1)
 
 
-@pytest.mark.skipif(not ZD.exists(), reason="the recording is not here")
+@needs_macaque_it
 @pytest.mark.parametrize(
     ("lag", "listed"),
     [
@@ -285,14 +283,9 @@ def test_crossnobis_of_velocities_takes_the_trials() -> None:
 )
 def test_velocity_ceilings_of_inferotemporal_cortex(lag: int, listed: list[float]) -> None:
     """Split-half correlation of dissimilarities (1 - r, after the mean over objects) of rate differences."""
-    with np.load(ZD, allow_pickle=True) as file:
-        rates, starts = file["rates"].astype(float), file["bin_start_ms"].astype(float)
-    rates = np.where(np.isnan(rates), np.nanmean(rates, axis=2, keepdims=True), rates)
-    rates = rates.reshape(21, 20, 132, 18).transpose(0, 1, 3, 2)
-    data = brain(rates[:, 0], sd=0.0, trials=20, rng=np.random.default_rng(0))
-    data["response"] = data["response"].copy(data=rates)
-    data = data.assign_coords(time=("time", starts + 75.0, {"units": "ms", "bin_ms": 150.0}))
-    net = network(rates.mean(axis=1)[:, 9:12]).assign_coords(t_ms=("block", starts[9:12] + 75.0))
+    data = macaque_it()
+    seen = data.isel(time=slice(9, 12))
+    net = network(seen["response"].mean("trial").values).assign_coords(t_ms=("block", seen["time"].values))
     specific = Similarity("specific_rdm", lambda x: centre_pairs(one_minus_correlation(centre_stimuli(x))))
     scores = updates_against_velocity(data, net, metrics=[specific], lag=lag, permutations=1, splits=150, rng=0)
     first = {1: 50.0, 3: 0.0}[lag]
