@@ -255,8 +255,9 @@ def test_curves_are_the_columns_of_the_map(ax: Axes) -> None:
     best = float(scores()["rsa"].sel(block=7).idxmax("time"))
     marks = [line for line in ax.lines if line.get_marker() == "v"]
     assert [float(np.asarray(mark.get_xdata())[0]) for mark in marks][1] == best
-    ceiling = "ceiling: similarity of\ntwo random halves of the\ntrials, uncorrected"
-    assert texts(ax) == ["block 2", "block 7", ceiling, "chance, 95 %"]
+    labels = [text.replace("\n", " ") for text in texts(ax)]
+    ceiling = f"ceiling: {scores()['rsa_ceiling'].attrs['long_name']}"
+    assert labels == ["block 2", "block 7", ceiling, "chance, 95 %"]
 
 
 def test_ceiling_between_two_bounds(ax: Axes) -> None:
