@@ -170,14 +170,15 @@ def row(brain: xr.Dataset, network: xr.Dataset, *, own_time: bool) -> dict[str, 
 
 def verdict(name: str, table: dict[str, dict[str, float]]) -> str:
     """Return what the table shows of one brain, and what it does not."""
-    level = 0.05 / len(table)  # Bonferroni: there is a test for every model
+    level = 0.05 / (2 * len(table))  # Bonferroni: every model has a test of its states and one of its updates
     alike = [model for model, values in table.items() if values["p"] <= level]
     moving = [model for model, values in table.items() if values["p "] <= level]
     reliable = max(values["ceiling"] for values in table.values())
     lines = [
-        f"{name}: at p <= {level:.3f} ({len(table)} models), against permuted stimuli,",
-        f"  states tell these stimuli apart alike in: {', '.join(alike) or 'none'};",
-        f"  updates as the velocity does in: {', '.join(moving) or 'none'}.",
+        f"{name}: at p <= {level:.3f} ({2 * len(table)} tests), against permuted stimuli, something of how it tells"
+        " these apart is shared",
+        f"  by the states of: {', '.join(alike) or 'none'};",
+        f"  by the updates, with its velocity, of: {', '.join(moving) or 'none'}.",
     ]
     if not len(alike) == len(table):
         lines.append(

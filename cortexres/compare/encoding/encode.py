@@ -39,8 +39,10 @@ def encode(
 
     The correlation of response and prediction is taken within the stimuli that were left out together, and its mean
     over folds is the score: for an unrelated network 0 on average. Pooled over folds it would be below 0, as what is
-    left out is missing in what is learned. Explained variance is that between stimuli, as in `linear_map_r2`, and a
-    little below 0 for an unrelated network.
+    left out is missing in what is learned. Within few stimuli it falls short of the ceiling, which is over all of them:
+    for a right map and 60 stimuli in folds of 12, 5 and 3 its ratio was .96, .91 and .84, that of explained variance
+    .92 in all, so take folds of ten or more where there are as many stimuli. Explained variance is that between
+    stimuli, as in `linear_map_r2`, and a little below 0 for an unrelated network.
 
     Parameters
     ----------
