@@ -36,11 +36,11 @@ def rank_correlations(latencies: np.ndarray) -> np.ndarray:
 
 
 def errors(observed: np.ndarray, samples: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Return the deviations (draw, time, block) of bootstrapped maps, made as large as the errors of a map are.
+    """Return the deviations (draw, time, block) of bootstrapped maps, with the variance that the jackknife finds.
 
     A measure of pairs of stimuli varies with single stimuli, by L, and with single pairs, by Q. In bootstrap samples
-    pairs vary three times as much as they should, in samples with one stimulus left out twice as much, so that their
-    variances are L + 3 Q and L + 2 Q, and twice the second less the first is L + Q. One factor serves the whole map.
+    pairs vary three times as much as they should, and the variance is L + 3 Q; that of the jackknife is L + 2 Q, above
+    L + Q as well (it is never too small on average), but less. One factor serves the whole map.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def errors(observed: np.ndarray, samples: np.ndarray, left_out: np.ndarray) -> n
     deviations: np.ndarray = samples - observed
     cells = np.isfinite(observed) & np.isfinite(left_out).all(axis=0)
     draws = np.isfinite(samples[:, cells]).all(axis=1)
-    drawn, jackknife = samples[draws][:, cells], (len(left_out) - 1) * left_out[:, cells].var(axis=0).sum()
-    bootstrap = drawn.var(axis=0).sum() if draws.any() else 0.0
-    share = (2 * jackknife - bootstrap) / bootstrap if bootstrap > 0 else 1.0
-    return deviations * float(np.sqrt(np.clip(share, 1 / 3, 1.0)))
+    jackknife = (len(left_out) - 1) * left_out[:, cells].var(axis=0).sum()
+    bootstrap = samples[draws][:, cells].var(axis=0).sum() if draws.any() else 0.0
+    share = jackknife / bootstrap if bootstrap > 0 else 1.0
+    return deviations * float(np.sqrt(np.clip(share, 2 / 3, 1.0)))
 
 
 def unordered(observed: np.ndarray, deviations: np.ndarray, time: np.ndarray, slope: float) -> np.ndarray:

@@ -42,15 +42,16 @@ def latency_depth(
 
     - ``p``: against one time course for all blocks. The null maps are the mean curve of the blocks, each moved back by
       the slope times its depth and fitted by offset and scale, plus the deviations of bootstrapped maps from the
-      observed one, made as large as the errors of this many stimuli are (a bootstrap counts those of pairs threefold).
+      observed one, with the variance of the jackknife (a bootstrap counts the noise of pairs threefold).
     - ``p_unrelated``: against no relation of brain and network at all, by permuted stimuli. It is exact for that, and
       for nothing else: where there is a relation, it can reject because of it.
     - ``p_naive``: as if the blocks were independent (t distribution), to be compared with, not to be used.
 
     Draws are compared by their rank correlation and by their slope, and the p-value is corrected for taking the rarer:
     where blocks are much alike, many draws have all their latencies in order, and only how far apart these are can
-    tell them from the truth. With 30 stimuli and 12 blocks that are alike over two of them and follow one another by 3
-    and by 6 ms, it is found in 98 and 100 % of recordings. The intervals are those of the bootstrap, on the wide side.
+    tell them from the truth. With 30 stimuli and 12 blocks that are alike over two of them and follow one another by
+    3 ms, in bins of 5, all of 60 recordings gave p <= .05 at a rank correlation near 1. The intervals are those of the
+    bootstrap, on the wide side.
     Latencies are read after the onset (0 ms) over the blocks and times that are defined.
 
     Parameters
