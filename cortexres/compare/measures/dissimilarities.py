@@ -20,7 +20,10 @@ def squared_from_gram(gram: Any) -> Any:
     """Return g_ii + g_jj - 2 g_ij of Gram matrices (..., n, n): the squared distances that they imply."""
     xp = array_namespace(gram)
     squares = xp.linalg.diagonal(gram)
-    return off_diagonal(squares[..., :, None] + squares[..., None, :] - 2 * gram)
+    distances = -2 * gram
+    distances += squares[..., :, None]  # in place: new memory for each sum would take as long as the product
+    distances += squares[..., None, :]
+    return off_diagonal(distances)
 
 
 def one_minus_correlation(activity: Any) -> Any:

@@ -133,7 +133,9 @@ def cosines(a: Any, b: Any) -> Any:
 def centre_stimuli(activity: Any) -> Any:
     """Return activity (..., n, p) minus its mean over stimuli; exactly 0 where the rest is only rounding."""
     xp = array_namespace(activity)
-    return drop_rounding(activity - xp.mean(activity, axis=-2, keepdims=True), largest(activity), ROUNDING_OF_ACTIVITY)
+    mean = xp.mean(activity, axis=-2, keepdims=True)
+    # What is rounding of constant activity is small beside the mean.
+    return drop_rounding(activity - mean, largest(mean), ROUNDING_OF_ACTIVITY)
 
 
 def drop_rounding(values: Any, scale: Any, ulps: int = ROUNDING_OF_RELATIONS) -> Any:
