@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/calibration.py
 
 writes ``docs/calibration.md`` and ``docs/calibration.png``. ``--runs`` is the number of simulated data sets of each
-test, ``--only TEXT`` takes the tests whose name holds it and writes nothing.
+test, ``--jobs`` that of processes, and ``--only TEXT`` takes the tests whose name holds it and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ Every data set and test is in `benchmarks/calibration_tests.py`; data set k of a
 - *bound*: the least p-value of a map whose p-values are adjusted by clusters or for the false discovery rate: small
   values may be rarer than their size, never more frequent.
 - *not its null*: shown for what goes wrong. Spearman's own test takes blocks for independent; p_unrelated of
-  `latency_depth` tests whether brain and network are related at all, and is no test of the order where they are.
+  `latency_depth` tests whether brain and network are related at all, and keeps no level for the order where they are.
 
 *Likeness* is the number of blocks over which the noise of neighbouring blocks is alike (Gaussian, standard deviation).
 
@@ -58,6 +60,11 @@ def simulated(test: Calibrated, runs: int) -> np.ndarray:
         # Data without signal have no ceiling above zero, which is what the warnings are about.
         warnings.simplefilter("ignore", UserWarning)
         return np.array([test.p(np.random.default_rng([1, k])) for k in range(runs)])
+
+
+def simulated_place(place: int, runs: int) -> np.ndarray:
+    """Return `simulated` of a place in `TESTS`, which, unlike the test, can be sent to another process."""
+    return simulated(TESTS[place], runs)
 
 
 def shares(p: np.ndarray) -> list[float]:
@@ -108,13 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tests, print the table, and write it with the picture unless `--only` is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="")
     options = parser.parse_args(arguments)
-    tests = [test for test in TESTS if options.only in test.name]
+    places = [place for place, test in enumerate(TESTS) if options.only in test.name]
+    tests = [TESTS[place] for place in places]
     values, start = [], time.perf_counter()
-    for test in tests:
-        values.append(simulated(test, options.runs))
-        print(row(test, values[-1]), flush=True)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for test, p in zip(tests, pool.map(partial(simulated_place, runs=options.runs), places), strict=True):
+            values.append(p)
+            print(row(test, p), flush=True)
     if options.only:
         return
     low, high = (100 * end / options.runs for end in stats.binom.interval(0.95, options.runs, 0.05))
@@ -122,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made = ", ".join(f"{name} {packages[name]}" for name in ("numpy", "scipy", "xarray") if name in packages)
     lines = [HEAD.format(runs=options.runs, low=low, high=high) + "\n".join(map(row, tests, values)), ""]
     lines += ["With this many rows, one in twenty lies outside by chance.", ""]
-    lines += [f"{made}; {(time.perf_counter() - start) / 60:.0f} minutes on one core.", ""]
+    lines += [f"{made}; {(time.perf_counter() - start) / 60:.0f} minutes with {options.jobs} processes.", ""]
     DOCS.joinpath("calibration.md").write_text("\n".join(lines))
     picture(tests, values, DOCS / "calibration.png")
 

@@ -15,6 +15,7 @@ from cortexres.compare.alignment.isotonic import Isotonic
 from cortexres.compare.ceilings import subject_ceiling, trial_ceiling
 from cortexres.compare.encoding.encode import encode
 from cortexres.compare.encoding.generalise import generalise
+from cortexres.compare.encoding.generalise_across import generalise_across
 from cortexres.compare.inference.latencies import Onset
 from cortexres.compare.inference.latency_depth import latency_depth
 from cortexres.compare.inference.selection import best_match
@@ -30,6 +31,7 @@ from cortexres.compare.nulls.stimuli import permute_stimuli
 from cortexres.compare.updates.against_velocity import updates_against_velocity
 from cortexres.compare.updates.components import components
 from cortexres.compare.updates.lesion_profiles import lesion_profile
+from cortexres.compare.updates.pooled import update_scores
 
 # p-values are multiples of 1 / (DRAWS + 1), so that "p <= .05" has a chance of exactly .05 where a test is exact.
 DRAWS = 99
@@ -51,7 +53,8 @@ class Calibrated:
     kind : {"exact", "approximate", "bound", "not its null"}
         Exact: uniform by construction, but for ties. Approximate: found so by simulation. Bound: small p-values at
         most as frequent as their size (the least of many p-values that are adjusted otherwise than by the largest
-        value). Not its null: shown for what goes wrong where a test is taken for one of something else.
+        value; the larger of two p-values). Not its null: shown for what goes wrong where a test is taken for one of
+        something else.
     """
 
     name: str
@@ -277,6 +280,19 @@ def _generalise(rng: np.random.Generator) -> float:
     return _least(generalise(brain, labels, leave_out="stimulus", folds=4, permutations=FEW, rng=rng)["accuracy_p"])
 
 
+def _generalise_across(rng: np.random.Generator) -> float:
+    brain, network = unrelated(rng, n=18)
+    labels = rng.permutation(np.repeat([0, 1], 9))
+    network, brain = network.isel(block=slice(0, 3)), brain.isel(time=slice(0, 3))
+    return _least(generalise_across(network, brain, labels, folds=3, permutations=FEW, rng=rng)["accuracy_p"])
+
+
+def _updates(rng: np.random.Generator) -> float:
+    brain, network = unrelated(rng)
+    network = network_of(100 + network["response"].values, units="Hz")
+    return float(update_scores(brain, network, permutations=DRAWS, splits=1, rng=rng)["specific_p"])
+
+
 LATENCIES: tuple[Calibrated, ...] = (
     *(
         Calibrated(f"latency_depth p; {what}, likeness {likeness:g}", _latency(make, likeness), "approximate")
@@ -322,5 +338,7 @@ TESTS: tuple[Calibrated, ...] = (
     Calibrated("lesion_profile pearson_p, circular; unrelated profiles", _lesions),
     Calibrated("encode encoding_r_p; unrelated", _encode("encoding_r_p")),
     Calibrated("encode encoding_r_best_p; unrelated", _encode("encoding_r_best_p")),
+    Calibrated("update_scores specific_p; unrelated", _updates),
+    Calibrated("generalise_across accuracy_p; unrelated", _generalise_across, "bound"),
     Calibrated("generalise accuracy_p; labels without meaning", _generalise),
 )
