@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
 from cortexres.compare import linear_cka, rsa
-from cortexres.compare.inference.depth_order import errors, p_of, rank_correlations
+from cortexres.compare.inference.depth_order import errors, p_of, rank_correlations, unordered
 from cortexres.compare.inference.latencies import Onset, Peak
 from cortexres.compare.inference.latency_depth import latency_depth
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
@@ -128,13 +128,15 @@ def test_where_blocks_are_so_alike_that_most_draws_are_in_order_the_slope_tells_
     assert float(scores["p"]) <= 0.02
 
 
-def test_blocks_that_follow_one_another_closely_are_found_in_order_nearly_always() -> None:
-    """Their mean is flatter than any of them, which as a null would lose one in three."""
-    rng, found = np.random.default_rng(13), []
-    for _ in range(20):
-        data, net = layers_and_brain("ordered", 2.0, rng, ends=(84, 116))
-        found.append(float(latency_depth(data, net, draws=59, rng=rng)["p"]) <= 0.05)
-    assert np.mean(found) >= 0.85
+def test_the_null_has_the_course_of_each_block_and_not_the_flatter_mean_of_blocks_that_follow_one_another() -> None:
+    peaks = np.linspace(70, 130, 12)
+    courses = np.exp(-0.5 * ((TIME[:, None] - peaks) / 20) ** 2)
+    none = np.zeros((1, *courses.shape))
+    moved, flat = (unordered(courses, none, TIME, slope)[0] for slope in (60 / 11, 0.0))
+    expected = np.exp(-0.5 * ((TIME - 100) / 20) ** 2)
+    assert np.abs(moved - expected[:, None]).max() < 0.02
+    assert np.abs(flat - expected[:, None]).max() > 0.2
+    np.testing.assert_allclose(Peak().of(moved[None], TIME), 100.0, atol=0.5)
 
 
 @pytest.mark.parametrize(("single", "share"), [(1.0, 1.0), (0.0, 2 / 3)])
