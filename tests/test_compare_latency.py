@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
 from cortexres.compare import linear_cka, rsa
-from cortexres.compare.inference.depth_order import errors, p_of, rank_correlations, unordered
+from cortexres.compare.inference.depth_order import rank_correlations
 from cortexres.compare.inference.latencies import Onset, Peak
 from cortexres.compare.inference.latency_depth import latency_depth
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
@@ -33,14 +33,7 @@ def smooth(values: np.ndarray, sd: float, axis: int = 1) -> np.ndarray:
 
 
 def layers_and_brain(
-    kind: str,
-    likeness: float,
-    rng: np.random.Generator,
-    *,
-    n: int = 30,
-    blocks: int = 12,
-    signal: float = 3.0,
-    ends: tuple[float, float] = (40, 160),
+    kind: str, likeness: float, rng: np.random.Generator, *, n: int = 30, blocks: int = 12, signal: float = 3.0
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return a brain and a network: unrelated, sharing one time course, or of later and later blocks.
 
@@ -54,7 +47,7 @@ def layers_and_brain(
         response = response + signal * course[:, None] * same[:, None]
         states = states + same[:, None]
     if kind == "ordered":
-        courses = np.exp(-0.5 * ((TIME[:, None] - np.linspace(*ends, blocks)) / 25) ** 2)
+        courses = np.exp(-0.5 * ((TIME[:, None] - np.linspace(40, 160, blocks)) / 25) ** 2)
         response = response + signal * np.einsum("tb,nbu->ntu", courses, states)
     return brain(100 + response, sd=0.1, trials=2, rng=rng), network(states)
 
@@ -128,51 +121,6 @@ def test_where_blocks_are_so_alike_that_most_draws_are_in_order_the_slope_tells_
     assert float(scores["p"]) <= 0.02
 
 
-def test_the_null_has_the_course_of_each_block_and_not_the_flatter_mean_of_blocks_that_follow_one_another() -> None:
-    peaks = np.linspace(70, 130, 12)
-    courses = np.exp(-0.5 * ((TIME[:, None] - peaks) / 20) ** 2)
-    none = np.zeros((1, *courses.shape))
-    moved, flat = (unordered(courses, none, TIME, slope)[0] for slope in (60 / 11, 0.0))
-    expected = np.exp(-0.5 * ((TIME - 100) / 20) ** 2)
-    assert np.abs(moved - expected[:, None]).max() < 0.02
-    assert np.abs(flat - expected[:, None]).max() > 0.2
-    np.testing.assert_allclose(Peak().of(moved[None], TIME), 100.0, atol=0.5)
-
-
-@pytest.mark.parametrize(("single", "share"), [(1.0, 1.0), (0.0, 2 / 3)])
-def test_deviations_of_a_bootstrap_have_the_variance_of_the_jackknife(single: float, share: float) -> None:
-    """Of a mean over stimuli they have it; noise of pairs is in a bootstrap three times over, in a jackknife twice."""
-    rng = np.random.default_rng(14)
-    n, cells = 80, 40
-    noise = rng.standard_normal((cells, n, n))
-    own = 3 * rng.standard_normal((cells, n, 1))
-    pairs = np.triu(single * (own + own.swapaxes(1, 2)) + (1 - single) * noise, 1)
-
-    def mean(weights: np.ndarray) -> np.ndarray:
-        both = np.triu(weights[:, :, None] * weights[:, None, :], 1)
-        total = both.sum(axis=(1, 2))[:, None]
-        return (np.einsum("dij,cij->dc", both, pairs) / total)[:, :, None]
-
-    observed = mean(np.ones((1, n)))[0]
-    samples = mean(rng.multinomial(n, np.full(n, 1 / n), size=300).astype(float))
-    made = errors(observed, samples, mean(1 - np.eye(n)))
-    found = np.square(made / (samples - observed)).mean()
-    assert found == pytest.approx(share, abs=0.08)
-    np.testing.assert_array_equal(errors(observed, samples, np.full((n, cells, 1), np.nan)), samples - observed)
-
-
-def test_the_p_value_of_the_rarer_of_two_is_corrected() -> None:
-    rng = np.random.default_rng(15)
-    p = []
-    for _ in range(400):
-        order, *drawn = rng.standard_normal((20, 2))
-        p.append(p_of(order, np.transpose(drawn), "two-sided"))
-    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.06)
-    order, drawn = np.array([1.0, 9.0]), np.array([[1.0] * 10, np.arange(10.0)])
-    assert p_of(order, drawn, "two-sided") == pytest.approx(2 / 11)
-    assert p_of(-order, drawn, "increasing") == 1.0
-
-
 def test_a_distance_has_its_latency_where_it_is_least() -> None:
     data, net = layers_and_brain("ordered", 1.0, np.random.default_rng(2), signal=1.0)
     scores = latency_depth(data, net, metric=DISTANCE, draws=19, rng=0)
@@ -197,7 +145,7 @@ def test_a_reversed_order_counts_unless_an_increase_was_asked_for() -> None:
 @pytest.mark.parametrize("likeness", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("kind", ["unrelated", "shared"])
 def test_false_positive_rate_is_the_nominal_one_however_alike_blocks_are(kind: str, likeness: float) -> None:
-    """Nominal 5 %: 3 to 7 % but for chance of 1000, while the rank correlation's own test reaches half and more."""
+    """Nominal 5 %: 3 to 7 % of 1000, while the rank correlation's own test reaches half and more."""
     rng = np.random.default_rng(4)
     p, naive = [], []
     for _ in range(1000):
@@ -205,7 +153,7 @@ def test_false_positive_rate_is_the_nominal_one_however_alike_blocks_are(kind: s
         scores = latency_depth(data, net, draws=99, rng=rng)
         p.append(float(scores["p"]))
         naive.append(float(scores["p_naive"]))
-    assert 0.02 <= np.mean(np.array(p) <= 0.05 + 1e-9) <= 0.075
+    assert 0.03 <= np.mean(np.array(p) <= 0.05 + 1e-9) <= 0.07
     if likeness >= 2:
         assert np.mean(np.array(naive) <= 0.05) > 0.25
 

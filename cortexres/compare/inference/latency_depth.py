@@ -7,10 +7,10 @@ import xarray as xr
 
 from cortexres.compare.choices import seeded
 from cortexres.compare.defined import quantile_of_defined
-from cortexres.compare.inference.depth_order import Alternative, errors, naive_p, order_of, p_of, unordered
+from cortexres.compare.inference.depth_order import Alternative, naive_p, order_of, p_of, unordered
 from cortexres.compare.inference.latencies import Latency, Peak
 from cortexres.compare.inference.null_maps import null_maps, score_map
-from cortexres.compare.inference.resampled_maps import left_out_stimuli, resampled_stimuli
+from cortexres.compare.inference.resampled_maps import resampled_stimuli
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.stimuli import permute_stimuli
@@ -40,16 +40,14 @@ def latency_depth(
     latencies far more often than the nominal level says. Here the whole map is drawn anew, with one sample of the
     stimuli for all of it, and goes through the same steps; so what blocks share, and what times share, is in the null.
 
-    - ``p``: against one time course for all blocks. The null maps are the mean curve of the blocks, each moved back by
-      the slope times its depth and fitted by offset and scale, plus the deviations of bootstrapped maps from the
-      observed one, with the variance of the jackknife (a bootstrap counts the noise of pairs threefold).
+    - ``p``: against one time course for all blocks. The null maps are the mean curve, fitted to each block by offset
+      and scale, plus the deviations of bootstrapped maps from the observed one: the errors of this many stimuli.
     - ``p_unrelated``: against no relation of brain and network at all, by permuted stimuli. It is exact for that, and
       for nothing else: where there is a relation, it can reject because of it.
     - ``p_naive``: as if the blocks were independent (t distribution), to be compared with, not to be used.
 
-    Draws are compared by their rank correlation and by their slope, and the p-value is corrected for taking the rarer:
-    where blocks are much alike, many draws have all their latencies in order, and only how far apart these are can
-    tell them from the truth. The intervals are those of the bootstrap, on the wide side.
+    Draws are compared by their rank correlation, and where that is the same by their slope: where blocks are much
+    alike, many draws have all their latencies in order, and only how far apart these are can tell them from the truth.
     Latencies are read after the onset (0 ms) over the blocks and times that are defined.
 
     Parameters
@@ -105,11 +103,9 @@ def latency_depth(
     permutations = sign * null_maps(metric, brain, network, permute_stimuli, draws=draws, rng=rng)
     latencies, resampled = latency.of(observed[None], time)[0], latency.of(samples, time)
     usable = np.isfinite(latencies)
-    deviations = errors(observed, samples, sign * left_out_stimuli(metric, brain, network))
-    shared = unordered(observed, deviations, time, float(order_of(latencies[None, usable])[1, 0]))
     nulls = {
         name: order_of(latency.of(maps, time)[:, usable])
-        for name, maps in (("one time course", shared), ("unrelated", permutations))
+        for name, maps in (("one time course", unordered(observed, samples)), ("unrelated", permutations))
     }
     blocks = network["block"].values
     where = "" if usable.all() else f"at blocks {', '.join(str(b) for b in blocks[~usable][:5])}"

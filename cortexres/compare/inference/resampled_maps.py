@@ -22,19 +22,6 @@ def resampled_stimuli(
     is there twice.
     """
     weights = bootstrap_weights(brain.sizes["stimulus"], draws=draws, rng=rng)
-    return _weighted(measure, brain, network, weights)
-
-
-def left_out_stimuli(measure: Comparison, brain: xr.Dataset, network: xr.Dataset) -> np.ndarray:
-    """Return the maps without each of the stimuli, (stimulus, time, block); NaN where too few are left."""
-    n = brain.sizes["stimulus"]
-    if n - 1 < measure.minimum_stimuli:
-        return np.full((n, brain.sizes["time"], network.sizes["block"]), np.nan)
-    return _weighted(measure, brain, network, 1 - np.eye(n, dtype=int))
-
-
-def _weighted(measure: Comparison, brain: xr.Dataset, network: xr.Dataset, weights: np.ndarray) -> np.ndarray:
-    """Return the maps (draw, time, block) of samples in which stimuli are as often as `weights` (draw, stimulus)."""
     if isinstance(measure, Similarity):
         maps = bootstrapped_relations(
             measure, prepared_brain(measure, brain), prepared_network(measure, network), weights
