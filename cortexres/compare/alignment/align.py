@@ -30,8 +30,8 @@ from cortexres.schema import check_brain, check_network, check_scores, same_stim
 
 WARNINGS = (
     "times that rise with the blocks are no evidence, as a monotone map rises by construction: judge the score against"
-    " its null; permuted stimuli ask whether both sides relate the stimuli alike, shuffled blocks whether their order"
-    " matters"
+    " its null; permuted stimuli ask whether both sides relate the stimuli alike; shuffled blocks lose their likeness"
+    " to neighbours with their order"
 )
 
 
