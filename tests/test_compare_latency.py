@@ -9,12 +9,13 @@ from compare_synthetic import brain, network
 from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
-from cortexres.compare import linear_cka, rsa
+from cortexres.compare import linear_cka, linear_cka_minibatch, rsa, rsa_whitened, svcca
 from cortexres.compare.inference.depth_order import rank_correlations
 from cortexres.compare.inference.latencies import Onset, Peak
 from cortexres.compare.inference.latency_depth import latency_depth
+from cortexres.compare.inference.null_maps import score_map
 from cortexres.compare.inference.resampled_maps import resampled_stimuli, resampled_units
-from cortexres.compare.measures.measure import Measure
+from cortexres.compare.measures.measure import Comparison, Measure
 from cortexres.errors import ArgumentError, SchemaError
 
 TIME = np.arange(40) * 5.0 + 2.5
@@ -214,16 +215,34 @@ def test_a_seed_gives_the_same_again() -> None:
 def test_resampled_maps_are_those_of_resampled_datasets() -> None:
     rng = np.random.default_rng(10)
     data, net = layers_and_brain("shared", 0.0, rng, n=9, blocks=3)
-    maps = resampled_stimuli(DISTANCE, data, net, draws=2, rng=np.random.default_rng(1))
-    counts = np.random.default_rng(1).multinomial(9, np.full(9, 1 / 9), size=2)
-    sample = np.repeat(np.arange(9), counts[1])
     mean = data["response"].mean("trial").values
-    expected = DISTANCE(mean[sample, 4], net["response"].values[sample, 2])
-    assert maps[1, 4, 2] == pytest.approx(expected)
+    maps = resampled_stimuli(DISTANCE, data, net, draws=3, rng=np.random.default_rng(1))
+    again = np.random.default_rng(1)
+    again.multinomial(9, np.full(9, 1 / 9), size=3)
+    halves = np.array([
+        DISTANCE(mean[half, 4], net["response"].values[half, 2])
+        for half in (again.choice(9, 4, replace=False) for _ in range(3))
+    ])
+    whole = DISTANCE(mean[:, 4], net["response"].values[:, 2])
+    assert maps[:, 4, 2] == pytest.approx(whole + np.sqrt(4 / 5) * (halves - halves.mean()))
     units = resampled_units(linear_cka, data, net, draws=2, rng=np.random.default_rng(2))
     counts = np.random.default_rng(2).multinomial(10, np.full(10, 0.1), size=2)
     drawn = np.repeat(np.arange(10), counts[0])
     assert units[0, 4, 2] == pytest.approx(linear_cka(mean[:, 4][:, drawn], net["response"].values[:, 2]))
+
+
+@pytest.mark.parametrize("measure", [linear_cka_minibatch, rsa_whitened, svcca(5)], ids=lambda measure: measure.name)
+def test_samples_of_any_measure_lie_about_its_score(measure: Comparison) -> None:
+    """Stimuli that are drawn twice would be alike to themselves: unrelated data once had intervals of .8 to .9."""
+    data, net = layers_and_brain("unrelated", 0.0, np.random.default_rng(12), n=30, blocks=3)
+    maps = resampled_stimuli(measure, data, net, draws=60, rng=np.random.default_rng(2))
+    scores = score_map(measure, data, net)
+    low, high = np.quantile(maps, (0.025, 0.975), axis=0)
+    assert (low < scores).all()
+    assert (scores < high).all()
+    assert (high - low).max() < 0.9
+    few = data.isel(stimulus=slice(0, 5)), net.isel(stimulus=slice(0, 5))
+    assert np.isnan(resampled_stimuli(measure, *few, draws=2, rng=np.random.default_rng(3))).all()
 
 
 def test_unfit_arguments_are_refused() -> None:
