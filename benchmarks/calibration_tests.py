@@ -284,7 +284,7 @@ def _generalise_across(rng: np.random.Generator) -> float:
     brain, network = unrelated(rng, n=18)
     labels = rng.permutation(np.repeat([0, 1], 9))
     network, brain = network.isel(block=slice(0, 3)), brain.isel(time=slice(0, 3))
-    return _least(generalise_across(network, brain, labels, folds=3, permutations=FEW, rng=rng)["accuracy_p"])
+    return _least(generalise_across(brain, network, labels, folds=3, permutations=FEW, rng=rng)["accuracy_p"])
 
 
 def _updates(rng: np.random.Generator) -> float:

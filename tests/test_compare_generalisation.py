@@ -157,7 +157,7 @@ def test_a_network_in_other_units_with_the_brains_code_is_found_at_its_time(shar
     steps = np.stack([0 * early, early, late], axis=1)
     states = steps @ np.linalg.qr(rng.standard_normal((20, UNITS)))[0].T
     data = brain(40 + np.repeat(steps, 2, axis=1), sd=0.5, trials=6, rng=rng)
-    scores = generalise_across(network(states), data, classes, shared_map=shared, permutations=19, rng=0)
+    scores = generalise_across(data, network(states), classes, shared_map=shared, permutations=19, rng=0)
     assert scores["accuracy"].dims == ("block", "time")
     assert np.isnan(scores["accuracy"][0]).all()
     found = scores["accuracy"].values[1:]
@@ -166,7 +166,7 @@ def test_a_network_in_other_units_with_the_brains_code_is_found_at_its_time(shar
     assert max(found[0, 4:].max(), found[1, 2:4].max()) < 0.6
     assert (scores["accuracy_p"].values[1, 2:4] == 1 / 20).all()
     assert float(scores["accuracy_ceiling"][2:].min()) > 0.9
-    timed = generalise_across(network(states), data, classes, shared_map=shared, t_ms=[2.5, 15.0, 25.0], rng=0)
+    timed = generalise_across(data, network(states), classes, shared_map=shared, t_ms=[2.5, 15.0, 25.0], rng=0)
     assert timed["accuracy"].values[1, 2:4].min() > 0.8
     assert "favours" in timed.attrs["learned_from"]
 
@@ -179,7 +179,7 @@ def test_random_states_hold_no_class_however_wide_the_layer() -> None:
         data = brain(40 + coded(rng, gains=[1.0, 1.0]), sd=0.3, trials=4, rng=rng)
         net = network(rng.standard_normal((N, 2, 60)))
         for shared in (ridge_map, procrustes_map):
-            values.append(generalise_across(net, data, CLASSES, shared_map=shared, rng=seed)["accuracy"].values.mean())
+            values.append(generalise_across(data, net, CLASSES, shared_map=shared, rng=seed)["accuracy"].values.mean())
     assert abs(np.mean(values) - 0.25) < 0.04
 
 
@@ -196,7 +196,7 @@ def test_a_code_on_one_side_alone_is_significant_at_the_stated_rate(coded_side: 
         rates, states = (code, noise) if coded_side == "brain" else (noise, code)
         data, net = brain(400 + rates[:, None], sd=0.5, trials=2, rng=rng), network(states[:, None])
         options = {"classifier": max_correlation, "folds": 4, "permutations": 19, "rng": seed}
-        p.append(float(generalise_across(net, data, classes, shared_map=procrustes_map, **options)["accuracy_p"][0, 0]))
+        p.append(float(generalise_across(data, net, classes, shared_map=procrustes_map, **options)["accuracy_p"][0, 0]))
     assert np.mean(np.array(p) <= 0.05) <= 0.1
     assert np.mean(p) > 0.4
 
@@ -205,10 +205,10 @@ def test_the_same_units_need_no_map() -> None:
     rng = np.random.default_rng(8)
     states = coded(rng, gains=[1.0, 1.0, 1.0])
     data, net = brain(40 + states, sd=0.3, trials=4, rng=rng), network(states)
-    scores = generalise_across(net, data, CLASSES, shared_map=same_units_map, classifier=max_correlation, rng=0)
+    scores = generalise_across(data, net, CLASSES, shared_map=same_units_map, classifier=max_correlation, rng=0)
     assert float(scores["accuracy"].min()) > 0.8
     turned = network(states @ np.linalg.qr(rng.standard_normal((UNITS, UNITS)))[0])
-    other = generalise_across(turned, data, CLASSES, shared_map=same_units_map, classifier=max_correlation, rng=0)
+    other = generalise_across(data, turned, CLASSES, shared_map=same_units_map, classifier=max_correlation, rng=0)
     assert float(other["accuracy"].mean()) < 0.5
 
 
@@ -265,13 +265,13 @@ def test_unfit_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match="permutations=-1"):
         generalise(data, CLASSES, folds=2, permutations=-1)
     with pytest.raises(ArgumentError, match="permutations=-1"):
-        generalise_across(net, data, CLASSES, permutations=-1)
+        generalise_across(data, net, CLASSES, permutations=-1)
     with pytest.raises(ArgumentError, match="one for the map and another for the classifier"):
-        generalise_across(net, data, np.arange(N) // 2)
+        generalise_across(data, net, np.arange(N) // 2)
     with pytest.raises(SchemaError, match="stimulus ids differ"):
-        generalise_across(net.isel(stimulus=slice(1, None)), data, CLASSES)
+        generalise_across(data, net.isel(stimulus=slice(1, None)), CLASSES)
     with pytest.raises(SchemaError, match="units differ"):
-        generalise_across(net.isel(unit=slice(3)), data, CLASSES, shared_map=same_units_map)
+        generalise_across(data, net.isel(unit=slice(3)), CLASSES, shared_map=same_units_map)
 
 
 @needs_macaque_it

@@ -224,7 +224,7 @@ def test_decoding_on_one_side_says_nothing_of_the_other() -> None:
     for text in (*decoded.shown, *decoded.not_shown):
         assert "brain and network share" not in text or text.startswith("that ")
     assert any(text.startswith("that brain and network share something") for text in decoded.not_shown)
-    across = verdict(generalise_across(net.isel(block=[0, 1, 2]), late, labels, permutations=19, folds=2, rng=0))
+    across = verdict(generalise_across(late, net.isel(block=[0, 1, 2]), labels, permutations=19, folds=2, rng=0))
     (text,) = (t for t in (*across.shown, *across.not_shown) if t.startswith("accuracy"))
     assert text.endswith("does so in the brain, through one map for all times and blocks")
 

@@ -27,8 +27,8 @@ Pairs = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def generalise_across(
-    network: xr.Dataset,
     brain: xr.Dataset,
+    network: xr.Dataset,
     labels: str | Sequence[object] | np.ndarray,
     *,
     classifier: Classifier = shrinkage_lda,
@@ -53,7 +53,7 @@ def generalise_across(
 
     Parameters
     ----------
-    network, brain : xarray.Dataset
+    brain, network : xarray.Dataset
         With the same stimuli.
     labels : str or sequence
         Coordinate of the network's stimuli that names their classes, or one class for each stimulus; three or more
@@ -95,9 +95,9 @@ def generalise_across(
     King, J.-R., Dehaene, S. (2014). Characterizing the dynamics of mental representations: the temporal generalization
     method. Trends in Cognitive Sciences 18, 203-210. doi:10.1016/j.tics.2014.01.002
     """
-    check_network(network)
     check_brain(brain)
-    same_stimuli(network, brain)
+    check_network(network)
+    same_stimuli(brain, network)
     if shared_map.learn is None:
         same_units(brain, network)
     if permutations < 0:
