@@ -34,7 +34,8 @@ within {low:.1f} .. {high:.1f} %), and a flat histogram.
 
     OMP_NUM_THREADS=1 python benchmarks/calibration.py --runs {runs}
 
-Every data set and test is in `benchmarks/calibration_tests.py`; data set k of a test is drawn from the seed (1, k).
+The tests are in `benchmarks/calibration_tests.py`, their data in `benchmarks/calibration_data.py`; data
+set k of a test is drawn from the seed (1, k).
 
 - *exact*: p <= a in a share a at most, by construction (permutation tests, the true order counted as one of the draws).
   It is less where scores tie with the true one: `CircularShift` draws among as many shifts as there are bins, here 20,

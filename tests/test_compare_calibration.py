@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -16,15 +15,11 @@ LEVELS = (0.05, 0.1, 0.5)
 CHANCE = 0.01 / (45 * len(LEVELS))
 
 
-def _calibration_tests():  # noqa: ANN202
-    spec = importlib.util.spec_from_file_location("calibration_tests", BENCHMARKS / "calibration_tests.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.TESTS
-
-
-TESTS = _calibration_tests() if BENCHMARKS.is_dir() else ()
+if BENCHMARKS.is_dir():
+    sys.path.append(str(BENCHMARKS))
+    from calibration_tests import TESTS
+else:
+    TESTS = ()
 
 
 def p_values(test, runs: int) -> np.ndarray:  # noqa: ANN001
