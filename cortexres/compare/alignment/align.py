@@ -17,6 +17,7 @@ from cortexres.compare.alignment.variables import (
     score_variables,
 )
 from cortexres.compare.ceilings import trial_ceiling
+from cortexres.compare.choices import seeded
 from cortexres.compare.inference.null_maps import null_maps, score_map
 from cortexres.compare.inference.resampled_maps import resampled_stimuli
 from cortexres.compare.measures.cka import linear_cka
@@ -97,8 +98,7 @@ def align(
     """
     method = MonotonePath() if method is None else method
     _check(brain, network, metric, bootstraps, splits)
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     values = score_map(metric, brain, network)
     fit = _fit(brain, network, metric, method, values)
     observed = fit.maps(values[None])

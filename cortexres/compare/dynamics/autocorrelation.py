@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.linalg import helmert
 from scipy.optimize import minimize_scalar
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.dynamics.trajectories import trajectories
 from cortexres.compare.windows import Window
 from cortexres.errors import ArgumentError
@@ -96,7 +97,7 @@ def intrinsic_timescale(
         raise ArgumentError(f"got first_lag={first_lag} and {bins} bins, expected 1 or more that leave 4 lags to fit")
     if bootstraps < 1:
         raise ArgumentError(f"got bootstraps={bootstraps}, expected at least 1 resampling of the trials")
-    seed = rng if isinstance(rng, int) else None
+    seed, rng = seeded(rng)
     shares, units = _shares(found.states)
     correlations = shares.sum(axis=0)
     lags = found.step_ms * np.arange(bins)
@@ -104,7 +105,7 @@ def intrinsic_timescale(
     weights = np.where(known, bins - np.arange(bins), 0).astype(float)
     taus = np.geomspace(found.step_ms / 5, 3 * found.step_ms * bins, GRID)
     best = fit_decay(lags, np.nan_to_num(correlations), weights, taus)
-    low, high = _interval(np.nan_to_num(shares), lags, weights, taus, bootstraps, np.random.default_rng(rng))
+    low, high = _interval(np.nan_to_num(shares), lags, weights, taus, bootstraps, rng)
     undefined = "" if np.isfinite(best.tau) else "no decay within the window: longer, shorter or none"
     facts = {
         "n_stimuli": found.states.shape[0],

@@ -9,6 +9,7 @@ import xarray as xr
 from array_api_compat import array_namespace
 
 from cortexres.compare.ceilings.split_half import halves
+from cortexres.compare.choices import seeded
 from cortexres.compare.measures.cka import u_centred_gram
 from cortexres.compare.measures.relations import centre_stimuli
 from cortexres.compare.pairing import float_values
@@ -83,11 +84,11 @@ def participation_ratio(
         raise ArgumentError(f"got {n} stimuli, expected at least {MINIMUM_STIMULI} for a participation ratio")
     if units not in ("sampled", "all") or splits < 1:
         raise ArgumentError(f"got units={units!r} and splits={splits}, expected 'sampled' or 'all', and 1 or more")
-    seed = rng if isinstance(rng, int) else None
+    seed, rng = seeded(rng)
     mean = trials.mean(axis=1).swapaxes(0, 1)
     pairs = [(mean, mean)]
     if trials.shape[1] > 1:
-        drawn = halves(trials, splits=splits, rng=np.random.default_rng(rng))
+        drawn = halves(trials, splits=splits, rng=rng)
         pairs = [(first.swapaxes(0, 1), second.swapaxes(0, 1)) for first, second in drawn]
     found = [unbiased_moments(*pair, sampled=units == "sampled") for pair in pairs]
     corrected = ratio(Moments(*(np.mean(part, axis=0) for part in zip(*found, strict=True))))

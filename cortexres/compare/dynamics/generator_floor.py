@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.dynamics.generator_distance import generator_distance
 from cortexres.compare.dynamics.generators import generators
 from cortexres.compare.windows import Window
@@ -59,11 +60,10 @@ def generator_floor(
             f"got {trials} trials and splits={splits}, expected {MINIMUM_TRIALS} trials or more, as each half needs"
             " two, and at least 1 split"
         )
-    seed = rng if isinstance(rng, int) else None
-    generator = np.random.default_rng(rng)
+    seed, rng = seeded(rng)
     rows = []
     for _ in range(splits):
-        order = generator.permutation(trials)
+        order = rng.permutation(trials)
         spectra = [
             generators(brain.isel(trial=half), rank=rank, delays=delays, window=window)
             for half in (order[: trials // 2], order[trials // 2 :])

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace, device
 
+from cortexres.compare.choices import check_splits, seeded
 from cortexres.compare.pairing import float_values
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
@@ -85,10 +86,8 @@ def stochastic_shape(
     same_stimuli(brain, other)
     _check_trials(brain, other)
     _check_options(alpha, starts)
-    if splits < 1:
-        raise ArgumentError(f"got splits={splits}, expected at least 1 random split of the trials")
-    seed = rng if isinstance(rng, int) else None
-    rng = np.random.default_rng(rng)
+    check_splits(splits)
+    seed, rng = seeded(rng)
     a, b = float_values(brain["response"]), float_values(other["response"])
     values = _over_time(a, b, alpha, starts, rng)
     floor = np.full(len(values), np.nan)
