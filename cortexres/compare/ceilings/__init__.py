@@ -3,7 +3,7 @@
 from cortexres.compare.ceilings.dissimilarities import dissimilarity_ceiling
 from cortexres.compare.ceilings.explained import variance_ceiling
 from cortexres.compare.ceilings.paired_runs import paired_ceiling, paired_difference
-from cortexres.compare.ceilings.split_half import halves, split_half
+from cortexres.compare.ceilings.split_half import halves
 from cortexres.compare.ceilings.subjects import subject_ceiling
 from cortexres.compare.ceilings.trials import trial_ceiling
 
@@ -12,7 +12,6 @@ __all__ = [
     "halves",
     "paired_ceiling",
     "paired_difference",
-    "split_half",
     "subject_ceiling",
     "trial_ceiling",
     "variance_ceiling",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls.exceedance import exceedance, p_value
 from cortexres.compare.nulls.stimuli import permute_stimuli
 
@@ -60,18 +59,6 @@ def halves(trials: np.ndarray, *, splits: int, rng: np.random.Generator) -> Iter
         yield trials[:, first].mean(axis=1), trials[:, second].mean(axis=1)
 
 
-def split_half(
-    metric: Comparison, trials: np.ndarray, after_onset: np.ndarray, *, splits: int, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
-    """Return the split-half ceiling (time,), and the p-value of the halves being unrelated after onset.
-
-    As `agreement`, with every trial for itself.
-    """
-    labels = np.arange(trials.shape[1])
-    found = agreement(metric, trials, after_onset, labels, splits=splits, draws=RELIABILITY_DRAWS, rng=rng)
-    return found.values, found.p
-
-
 def agreement(
     metric: Comparison,
     trials: np.ndarray,
@@ -108,25 +95,11 @@ def agreement(
     values: list[np.ndarray] = []
     p, p_time = np.nan, np.full(after_onset.shape, np.nan)
     for first, second in half_orders(labels, splits=splits, rng=rng):
-        a, b = (prepared_trials(metric, trials[:, half]) for half in (first, second))
-        values.append(same_time(metric, a, b))
+        a, b = (metric.prepared_trials(trials[:, half]) for half in (first, second))
+        values.append(metric.matched_scores(a, b))
         if len(values) == 1:
             p, p_time = _p_values(metric, a, b, values[0], after_onset, draws=draws, n=len(trials), rng=rng)
     return SplitHalf(np.mean(values, axis=0), p, p_time)
-
-
-def prepared_trials(metric: Comparison, trials: np.ndarray) -> np.ndarray:
-    """Return what the measure makes of the mean over trials at each time, or of the trials where it can."""
-    if isinstance(metric, Similarity):
-        return np.asarray(metric.relations_of_trials(trials))
-    return np.asarray(metric.prepared(trials.mean(axis=1).swapaxes(0, 1)))
-
-
-def same_time(metric: Comparison, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the scores (time,) of prepared activities at the same times."""
-    if isinstance(metric, Similarity):
-        return np.asarray(np.sum(a * b, axis=-1))
-    return np.array([metric.scores(a[k : k + 1], b[k : k + 1])[0, 0] for k in range(len(a))])
 
 
 def _p_values(
@@ -145,7 +118,7 @@ def _p_values(
     if not used.any():
         return np.nan, np.full(values.shape, np.nan)
     orders = permute_stimuli.orders(n, draws=draws, rng=rng)
-    null = np.stack([same_time(metric, a[used], np.asarray(metric.reordered(b[used], order))) for order in orders])
+    null = np.stack([metric.matched_scores(a[used], np.asarray(metric.reordered(b[used], order))) for order in orders])
     sign = 1.0 if metric.orientation == "similarity" else -1.0
     p = float(exceedance(sign * values[used].mean(), sign * null.mean(axis=1)))
     return p, p_value(values, null, metric.orientation)

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.quantity import Of, Quantity, quantity
-from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.ceilings.trials import check_permutations, warn_low
 from cortexres.compare.choices import seeded
 from cortexres.compare.measures.relations import Similarity
@@ -82,7 +81,7 @@ def subject_ceiling(
     data = _quantities(subjects, of, lag)
     check_permutations(permutations)
     first = next(iter(subjects.values()))
-    relations = np.stack([prepared_trials(metric, each.trials) for each in data])
+    relations = np.stack([metric.prepared_trials(each.trials) for each in data])
     each = leave_one_out(relations)
     p, p_time = _p_values(metric, relations, each.mean(axis=0), data[0].after_onset, permutations, rng)
     warn_low(f"{metric.name} of the {of} over subjects", p)

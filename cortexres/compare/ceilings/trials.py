@@ -13,7 +13,6 @@ from cortexres.compare.ceilings.split_half import SplitHalf, agreement
 from cortexres.compare.choices import check_splits, seeded
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.measures.relations import Similarity
 from cortexres.errors import ArgumentError
 from cortexres.provenance import provenance
 from cortexres.schema import check_brain
@@ -97,7 +96,7 @@ def trial_ceiling(
     labels = trial_labels(brain, by)
     parts = np.unique(labels).size
     # Measures that take trials apart (crossnobis) need two in each half.
-    needed = 4 if isinstance(metric, Similarity) and metric.relation_of_trials is not None else 2
+    needed = 4 if metric.takes_trials else 2
     many = parts >= needed
     nan = np.full(data.time.size, np.nan)
     found = SplitHalf(nan, np.nan, nan)

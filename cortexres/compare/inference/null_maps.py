@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.inference.permuted_maps import permuted
 from cortexres.compare.measures.measure import Comparison
 from cortexres.compare.nulls.null import Null
@@ -18,7 +17,7 @@ from cortexres.errors import ArgumentError
 
 def prepared_brain(measure: Comparison, brain: xr.Dataset) -> Any:
     """Return what the measure makes of the brain alone, (time, ...): of its trials, or of their mean."""
-    return prepared_trials(measure, float_values(brain["response"]))
+    return measure.prepared_trials(float_values(brain["response"]))
 
 
 def prepared_network(measure: Comparison, network: xr.Dataset) -> Any:
@@ -33,7 +32,7 @@ def score_map(measure: Comparison, brain: xr.Dataset, network: xr.Dataset) -> np
 
 def scores_of(measure: Comparison, trials: np.ndarray, states: np.ndarray) -> np.ndarray:
     """Return the scores (time, block) of trials (stimulus, trial, time, unit) and states (stimulus, block, unit)."""
-    return np.asarray(measure.scores(prepared_trials(measure, trials), measure.prepared(states.swapaxes(0, 1))))
+    return np.asarray(measure.scores(measure.prepared_trials(trials), measure.prepared(states.swapaxes(0, 1))))
 
 
 def null_maps(

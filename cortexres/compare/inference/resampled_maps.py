@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import prepared_trials
 from cortexres.compare.defined import mean_of_defined
 from cortexres.compare.inference.bootstrapped_maps import bootstrap_weights, bootstrapped_relations
 from cortexres.compare.inference.null_maps import prepared_brain, prepared_network, scores_of
@@ -69,4 +68,4 @@ def resampled_units(
     weights = bootstrap_weights(brain.sizes["unit"], draws=draws, rng=rng)
     trials, states = float_values(brain["response"]), prepared_network(measure, network)
     samples = (np.repeat(np.arange(counts.size), counts) for counts in weights)
-    return np.stack([measure.scores(prepared_trials(measure, trials[..., sample]), states) for sample in samples])
+    return np.stack([measure.scores(measure.prepared_trials(trials[..., sample]), states) for sample in samples])

@@ -39,8 +39,18 @@ class Comparison(Protocol):
     def prepared(self, activity: Any) -> Any:
         """Return what is made of each activity (k, n, p) alone, k in number along axis 0."""
 
+    @property
+    def takes_trials(self) -> bool:
+        """Whether single trials say more to it than their mean does."""
+
+    def prepared_trials(self, trials: Any) -> Any:
+        """Return what is made of trials (n, trial, k, p), alone for each k: of their mean, unless it takes trials."""
+
     def scores(self, a: Any, b: Any) -> Any:
         """Return the scores (k, l) of k prepared activities with l others; NaN where undefined."""
+
+    def matched_scores(self, a: Any, b: Any) -> Any:
+        """Return the scores (k,) of k prepared activities, each with its counterpart: the diagonal of `scores`."""
 
     def reordered(self, prepared: Any, order: Any) -> Any:
         """Return what `prepared` gives for the activity with its stimuli in another order, (n,) integers."""
@@ -99,9 +109,29 @@ class Measure:
         check_stimuli(self, activity.shape[-2])
         return self.prepare(as_float(activity))
 
+    @property
+    def takes_trials(self) -> bool:
+        """False: there is no such measure that is no cosine of relations."""
+        return False
+
+    def prepared_trials(self, trials: Any) -> Any:
+        """Return what is made of the mean over trials (n, trial, k, p), alone for each k.
+
+        Raises
+        ------
+        ArgumentError
+            If there are fewer than `minimum_stimuli`.
+        """
+        return self.prepared(mean_over_trials(trials))
+
     def scores(self, a: Any, b: Any) -> Any:
         """Return the scores (k, l) of prepared activities."""
         return self.score(a, b)
+
+    def matched_scores(self, a: Any, b: Any) -> Any:
+        """Return the scores (k,) of prepared activities, each with its counterpart."""
+        xp = array_namespace(a, b)
+        return xp.stack([self.score(a[k : k + 1, ...], b[k : k + 1, ...])[0, 0] for k in range(a.shape[0])])
 
     def reordered(self, prepared: Any, order: Any) -> Any:
         """Return the prepared values with the stimuli in another order."""
@@ -137,6 +167,12 @@ def check_stimuli(measure: Comparison, n: int) -> None:
         raise ArgumentError(
             f"{measure.name}: got {n} stimuli, expected at least {measure.minimum_stimuli}; use more stimuli"
         )
+
+
+def mean_over_trials(trials: Any) -> Any:
+    """Return the mean over trials (n, trial, k, p) as activities (k, n, p)."""
+    xp = array_namespace(trials)
+    return xp.permute_dims(xp.mean(as_float(trials), axis=1), (1, 0, 2))
 
 
 def as_float(values: Any) -> Any:

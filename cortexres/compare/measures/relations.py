@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace, device
 
-from cortexres.compare.measures.measure import Orientation, as_float, check_pair, check_stimuli
+from cortexres.compare.measures.measure import Orientation, as_float, check_pair, check_stimuli, mean_over_trials
 
 # Deviations below this many units in the last place of the largest value are rounding, not activity.
 ROUNDING_OF_ACTIVITY = 64
@@ -95,12 +95,10 @@ class Similarity:
             If there are fewer than `minimum_stimuli`, or too few trials.
         """
         check_stimuli(self, trials.shape[0])
-        trials = as_float(trials)
-        xp = array_namespace(trials)
-        mean = xp.permute_dims(xp.mean(trials, axis=1), (1, 0, 2))
+        mean = mean_over_trials(trials)
         if self.relation_of_trials is None:
             return self.relations(mean)
-        return self._of_size_one(mean, self.relation_of_trials(trials))
+        return self._of_size_one(mean, self.relation_of_trials(as_float(trials)))
 
     def _of_size_one(self, activity: Any, matrices: Any) -> Any:
         xp = array_namespace(matrices)
@@ -113,9 +111,22 @@ class Similarity:
         """Return the relations of size 1, (k, n * n)."""
         return self.relations(activity)
 
+    @property
+    def takes_trials(self) -> bool:
+        """Whether relations are made of single trials, which takes two of them or more."""
+        return self.relation_of_trials is not None
+
+    def prepared_trials(self, trials: Any) -> Any:
+        """Return the relations of size 1 of trials (n, trial, k, p), (k, n * n)."""
+        return self.relations_of_trials(trials)
+
     def scores(self, a: Any, b: Any) -> Any:
         """Return the cosines (k, l) of unit relations."""
         return cosines(a, b)
+
+    def matched_scores(self, a: Any, b: Any) -> Any:
+        """Return the cosines (k,) of unit relations, each with its counterpart."""
+        return array_namespace(a, b).sum(a * b, axis=-1)
 
     def reordered(self, prepared: Any, order: Any) -> Any:
         """Return the relations (k, n * n) with the stimuli in another order."""

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from cortexres.compare.ceilings.quantity import quantity
-from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
+from cortexres.compare.ceilings.split_half import half_orders
 from cortexres.compare.choices import check_metrics, check_splits, seeded
 from cortexres.compare.measures.cka import linear_cka
 from cortexres.compare.measures.measure import Comparison
@@ -158,7 +158,7 @@ def _updates(network: xr.Dataset) -> np.ndarray:
 def _map(
     metric: Comparison, trials: np.ndarray, updates: np.ndarray, splits: int, rng: np.random.Generator
 ) -> dict[str, xr.Variable]:
-    values = metric.scores(prepared_trials(metric, trials), metric.prepared(updates))
+    values = metric.scores(metric.prepared_trials(trials), metric.prepared(updates))
     ceiling, undefined = np.full(trials.shape[2], np.nan), "one trial has no halves"
     if trials.shape[1] > 1:
         pairs = half_orders(np.arange(trials.shape[1]), splits=splits, rng=rng)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import RELIABILITY_DRAWS, half_orders, prepared_trials, same_time
+from cortexres.compare.ceilings.split_half import RELIABILITY_DRAWS, half_orders
 from cortexres.compare.defined import largest_of_defined, mean_of_defined, quantile_of_defined
 from cortexres.compare.measures.measure import Comparison
-from cortexres.compare.measures.relations import Similarity
 from cortexres.compare.nulls import exceedance, permute_stimuli
 
 Permuted = Callable[[Comparison], Iterator[np.ndarray]]
@@ -25,13 +24,14 @@ def score_blocks(metric: Comparison, trials: np.ndarray, network: np.ndarray) ->
     known = _known(trials) & np.isfinite(network).all(axis=(1, 2))
     values = np.full(len(network), np.nan)
     if known.any():
-        values[known] = same_time(metric, prepared_trials(metric, trials[:, :, known]), metric.prepared(network[known]))
+        measured = metric.prepared_trials(trials[:, :, known])
+        values[known] = metric.matched_scores(measured, metric.prepared(network[known]))
     return values
 
 
 def wanted_trials(metric: Comparison, trials: np.ndarray) -> np.ndarray:
     """Return trials (stimulus, trial, ...) where the measure looks at them, else their mean as the only one."""
-    if isinstance(metric, Similarity) and metric.relation_of_trials is not None:
+    if metric.takes_trials:
         return trials
     mean: np.ndarray = trials.mean(axis=1, keepdims=True)
     return mean
@@ -42,7 +42,7 @@ def score_halves(metric: Comparison, first: np.ndarray, second: np.ndarray) -> n
     known = _known(first) & _known(second)
     values = np.full(first.shape[2], np.nan)
     if known.any():
-        values[known] = same_time(metric, *(prepared_trials(metric, half[:, :, known]) for half in (first, second)))
+        values[known] = metric.matched_scores(*(metric.prepared_trials(half[:, :, known]) for half in (first, second)))
     return values
 
 
@@ -54,7 +54,7 @@ def permuted_blocks(
     if not known.any():
         yield from np.full((len(orders), len(network)), np.nan)
         return
-    a, b = prepared_trials(metric, trials[:, :, known]), metric.prepared(network[known])
+    a, b = metric.prepared_trials(trials[:, :, known]), metric.prepared(network[known])
     yield from _reordered(metric, a, b, orders, known)
 
 
@@ -63,7 +63,7 @@ def _reordered(
 ) -> Iterator[np.ndarray]:
     for order in orders:
         values = np.full(known.size, np.nan)
-        values[known] = same_time(metric, a, metric.reordered(b, order))
+        values[known] = metric.matched_scores(a, metric.reordered(b, order))
         yield values
 
 
@@ -163,7 +163,7 @@ def _ceiling(
         if np.isnan(p) and np.isfinite(values[-1]).any():
             orders = permute_stimuli.orders(len(trials), draws=RELIABILITY_DRAWS, rng=rng)
             known = _known(trials)
-            a, b = (prepared_trials(metric, half[:, :, known]) for half in (first, second))
+            a, b = (metric.prepared_trials(half[:, :, known]) for half in (first, second))
             null = np.array([mean_of_defined(row) for row in _reordered(metric, a, b, orders, known)])
             p = float(exceedance(np.asarray(sign * mean_of_defined(values[-1])), sign * null))
     return np.mean(values, axis=0), p

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import xarray as xr
 
-from cortexres.compare.ceilings.split_half import half_orders, prepared_trials
+from cortexres.compare.ceilings.split_half import half_orders
 from cortexres.compare.choices import seeded
 from cortexres.compare.defined import mean_of_defined, quantile_of_defined
 from cortexres.compare.measures.measure import Comparison
@@ -254,7 +254,7 @@ def _patterns(
 ) -> dict[str, xr.Variable]:
     sign = 1.0 if metric.orientation == "similarity" else -1.0
     trials = change.transpose(1, 2, 0, 3)
-    table = np.asarray(metric.scores(prepared_trials(metric, trials), metric.prepared(states)))
+    table = np.asarray(metric.scores(metric.prepared_trials(trials), metric.prepared(states)))
     mapped = read_profile(weights, table)
     null = np.array([sign * mean_of_defined(read_profile(weights, table[order])) for order in orders])
     ceiling = np.full(len(change), np.nan)
