@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortexres.cli.claims import claims
 from cortexres.cli.parser import FOLDER_SIZE, STIMULI
 from cortexres.cli.training import train
 from cortexres.notes import noted_warnings
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         "record": record,
         "train": train,
         "compare": compare,
+        "claims": claims,
     }
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning

@@ -72,6 +72,9 @@ def build_parser() -> Parser:
         commands.add_parser("train", help="a network, on images -> weights, history", allow_abbrev=False)
     )
     _add_compare(commands.add_parser("compare", help="-> scores.nc, figures, report.html", allow_abbrev=False))
+    _add_claims(
+        commands.add_parser("claims", help="rerun published claims: measured beside published", allow_abbrev=False)
+    )
     return parser
 
 
@@ -187,6 +190,24 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", metavar="NAME", help="which one, of a network.nc that holds several, as in stage_0")
     parser.add_argument("--permutations", type=positive, default=500, help="of the stimuli (default: %(default)s)")
     _add_seed(parser)
+
+
+def _add_claims(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="claims of simulations/claims, as in veit_2016 (default: all)"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names and what is recorded of them, run nothing")
+    parser.add_argument("--out", type=Path, default=Path("results/claims"), help="default: %(default)s")
+    parser.add_argument(
+        "--setting",
+        choices=("auto", "quick", "large"),
+        help="how large; auto: large where torch has a GPU (default: auto, quick where no NAME is given)",
+    )
+    parser.add_argument("--seeds", type=positive, metavar="N", help="of each (default: each claim's own number)")
+    parser.add_argument("--jobs", type=positive, help="claims at once, a core each (default: one per core)")
+    parser.add_argument(
+        "--record", action="store_true", help="write docs/claims.md and its figures from all outcomes in OUT"
+    )
 
 
 def _add_images(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
