@@ -1,0 +1,249 @@
+"""Registers that are written softly make genetic programming steadier, and less exact. A claim of McPhee and Poli.
+
+::
+
+    python simulations/claims/mcphee_2008.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cortexres import evolution, nn
+from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, main
+from cortexres.evolution import Machine
+from cortexres.evolution.linear_programs import OPERATION, OPERATIONS, SKIP
+from cortexres.plots import Figure, style
+
+SOFT, HARD = 0.5, 1.0
+GAMMAS = (0.25, SOFT, 0.75, HARD)
+LENGTHS = (10, 20, 40, 70, 100)  # of random programs
+LAGS, WRITES = 20, 8
+PROBLEMS = [evolution.problem(name) for name in evolution.PROBLEMS]
+
+SPREAD = "standard deviation of best-of-run errors, soft / hard"
+ERROR = "mean best-of-run error, soft / hard"
+EXACT = "runs that end at an exact solution, soft - hard (points)"
+RANDOM = "ineffective instructions, random programs of 100 (%)"
+BEST = "ineffective instructions, best programs, soft / hard"
+LENGTH = "mean length of the last population, soft / hard"
+SAME = "network and Euler step against program, largest difference of states"
+TWICE, ALWAYS = "hard against hard", "hard assignment"
+
+CLAIM = Claim(
+    name="mcphee_2008",
+    title="Softly written registers refine an approximation: steadier runs, less dead code, fewer exact solutions",
+    source="McPhee & Poli 2008, GECCO, doi:10.1145/1389095.1389328",
+    statement="With r <- gamma result + (1 - gamma) r in place of r <- result, genetic programming does about as well "
+    "or better, varies much less from run to run and has much less code without effect, but seldom finds the exact "
+    "solution: it refines an approximation. Here: linear programs with 4 registers on 4 symbolic regressions, gamma "
+    "0.5 against 1, 80 runs of 51 generations of 100 programs for each. The same update is a leaky residual block, and "
+    "an Euler step at gamma = dt / tau.",
+    published=Published(
+        "12,800 runs: almost always as good, much less variation, fewer exact solutions, less ineffective code"
+    ),
+    seeds=5,
+    checks=(
+        Check(figure=SPREAD, at_most=1.0, of="mean", control=TWICE, published=Published("much less variation")),
+        Check(
+            figure=ERROR,
+            at_most=1.0,
+            of="mean",
+            control=TWICE,
+            published=Published("almost always as good, significantly better in several cases"),
+        ),
+        Check(figure=EXACT, at_most=0.0, of="mean", control=TWICE, published=Published("less likely")),
+        Check(figure=RANDOM, at_most=10.0, control=ALWAYS),
+        Check(figure=BEST, at_most=0.5, control=TWICE, published=Published("much less likely")),
+        Check(figure=LENGTH, at_least=1.0, of="mean", control=TWICE, published=Published("often larger")),
+        Check(figure=SAME, at_most=1e-12, control=ALWAYS),
+    ),
+    remarks="",
+)
+
+
+class Instruction(torch.nn.Module):
+    """The residual function of one instruction: all registers as they are, but for the target, which is the result."""
+
+    state_dims, stride, takes_drive = 1, 1, True
+
+    def __init__(self, numbers: np.ndarray, registers: int) -> None:
+        super().__init__()
+        self.operation, self.target, self.left, self.right = (int(number) for number in numbers)
+        self.in_channels = self.out_channels = registers
+
+    def forward(self, state: Tensor, drive: Tensor, step: int = 0) -> Tensor:
+        """Return what each register is pulled to, (case, register)."""
+        sources = torch.cat([state, drive], dim=1)
+        left, right = sources[:, self.left], sources[:, self.right]
+        quotient = torch.where(right == 0, torch.ones_like(left), left / right)
+        update = state.clone()
+        update[:, self.target] = (left + right, left - right, left * right, quotient)[self.operation]
+        return update
+
+
+def by_network(program: np.ndarray, gamma: float, cases: np.ndarray) -> np.ndarray:
+    """Return the registers after each instruction, (instruction, register, case), by a network of leaky blocks."""
+    blocks = [nn.Block(Instruction(numbers, 4), nn.SoftAssignment(gamma)) for numbers in program]
+    x = torch.as_tensor(cases.T)
+    output, _ = nn.Recurrent(blocks)(x, x.repeat(1, 4))
+    return output.numpy().transpose(1, 2, 0)
+
+
+def by_euler(program: np.ndarray, gamma: float, cases: np.ndarray, tau: float = 20.0) -> np.ndarray:
+    """Return the same of Euler's method for tau dr/dt = -r + f(r), one instruction for each step dt = gamma tau."""
+    rates, dt, found = np.repeat(cases, 4, axis=0), gamma * tau, []
+    for operation, target, left, right in program:
+        sources, pulled = np.concatenate([rates, cases]), rates.copy()
+        pulled[target] = OPERATIONS[operation](sources[left], sources[right])
+        rates = rates + dt / tau * (pulled - rates)
+        found.append(rates)
+    return np.stack(found)
+
+
+def difference(programs: np.ndarray, cases: np.ndarray, gamma: float) -> float:
+    """Return how far network and Euler step at `gamma` are from programs run at SOFT, in units of the largest state."""
+    worst = 0.0
+    for padded in programs:
+        program = padded[padded[:, OPERATION] != SKIP]
+        states = Machine(gamma=SOFT).states(program, cases)[1:]
+        for other in (by_network(program, gamma, cases), by_euler(program, gamma, cases)):
+            worst = max(worst, float(np.abs(other - states).max() / np.abs(states).max()))
+    return worst
+
+
+def evolved(gamma: float, rng: np.random.Generator, *, large: bool) -> list[dict[str, np.ndarray]]:
+    """Return what runs of evolution on each problem ended with; errors in % of the target's mean deviation."""
+    machine, found = Machine(gamma=gamma), []
+    search = evolution.Search(population=250, generations=100) if large else evolution.Search()
+    for problem in PROBLEMS:
+        runs = evolution.evolve(problem, machine, runs=64 if large else 16, rng=rng, search=search)
+        late = runs.error[:, -(search.generations // 4) - 1]
+        found.append({
+            "error": 100.0 * runs.error[:, -1] / problem.scale,
+            "exact": 100.0 * (runs.error[:, -1] < evolution.EXACT),
+            "improved": 100.0 * (runs.error[:, -1] < late),
+            "length": runs.length[:, -1],
+            "ineffective": 100.0 * evolution.ineffective(runs.best, machine, problem.cases),
+            "writes": evolution.errors_of_writes(runs.best, machine, problem, last=WRITES) / problem.scale,
+            "best": runs.best,
+        })
+    return found
+
+
+def mean(runs: Sequence[dict[str, np.ndarray]], of: str, by: str = "mean") -> float:
+    """Return the mean over problems of what the runs of each gave on average, or of their spread."""
+    return float(np.mean([getattr(found[of], by)() for found in runs]))
+
+
+def compared(soft: Sequence[dict[str, np.ndarray]], hard: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Return the figures of soft against hard runs; only the first two problems have exact solutions."""
+    return {
+        SPREAD: mean(soft, "error", "std") / mean(hard, "error", "std"),
+        ERROR: mean(soft, "error") / mean(hard, "error"),
+        EXACT: mean(soft[:2], "exact") - mean(hard[:2], "exact"),
+        BEST: mean(soft, "ineffective") / mean(hard, "ineffective"),
+        LENGTH: mean(soft, "length") / mean(hard, "length"),
+    }
+
+
+def alone(runs: Sequence[dict[str, np.ndarray]], walks: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return the figures of one kind of assignment by itself."""
+    correlation = float(np.mean([evolution.autocorrelation(found, 1)[1] for found in walks]))
+    neutral = float(np.mean([found[:, 1:] == found[:, :-1] for found in walks]))
+    last = np.nanmedian(np.concatenate([found["writes"] for found in runs]), axis=0)
+    return {
+        **{
+            f"best-of-run error, {problem.name} (% of the target's mean deviation)": mean([found], "error")
+            for problem, found in zip(PROBLEMS, runs, strict=True)
+        },
+        "runs that still improve in the last quarter (%)": mean(runs, "improved"),
+        "error of the output before its last write / after it, medians": float(last[-2] / last[-1]),
+        "correlation of fitness one mutation apart": correlation,
+        "the same, of mutations that change fitness": 1 - (1 - correlation) / (1 - neutral),
+        "mutations without effect on fitness (%)": 100.0 * neutral,
+    }
+
+
+def unread(gamma: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the percentage of ineffective instructions of random programs, over LENGTHS."""
+    machine, cases = Machine(gamma=gamma), PROBLEMS[2].cases
+    programs = [machine.random(200, length, rng) for length in LENGTHS]
+    return np.array([100.0 * evolution.ineffective(found, machine, cases).mean() for found in programs])
+
+
+def measure(seed: int, setting: Setting) -> Sample:
+    """Return the figures of soft against hard runs, of hard against other hard runs, and of each alone."""
+    rng = np.random.default_rng(seed)
+    runs = {gamma: evolved(gamma, rng, large=setting.large) for gamma in GAMMAS}
+    again = evolved(HARD, rng, large=setting.large)
+    shares = {gamma: unread(gamma, rng) for gamma in GAMMAS}
+    figures, walks = {}, {}
+    for gamma in (SOFT, HARD):
+        walk = {"walks": 200, "steps": 60, "length": 30, "rng": rng}
+        walks[gamma] = [evolution.mutation_walks(problem, Machine(gamma=gamma), **walk) for problem in PROBLEMS]
+        same = difference(runs[SOFT][2]["best"][:8], PROBLEMS[2].cases, gamma)
+        figures[gamma] = alone(runs[gamma], walks[gamma]) | {RANDOM: float(shares[gamma][-1]), SAME: same}
+    return Sample(
+        figures=compared(runs[SOFT], runs[HARD]) | figures[SOFT],
+        controls={TWICE: compared(again, runs[HARD]), ALWAYS: figures[HARD]},
+        curves={"runs": runs, "shares": shares, "walks": walks},
+    )
+
+
+def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
+    """Return errors, spread and exact solutions over gamma; dead code, landscape and refinement, soft and hard."""
+    figure = style.blank(height=6.8, title="Soft assignment: steadier runs, fewer exact solutions, less dead code")
+    panels = figure.subplots(2, 3)
+    _over_gamma(panels[0], samples)
+    colours = dict(zip(GAMMAS, (style.GREEN, style.BLUE, style.SKY, style.VERMILION), strict=True))
+    dead, smooth, refined = panels[1]
+    for gamma, colour in colours.items():
+        label = f"gamma {gamma:g}"
+        dead.plot(LENGTHS, np.mean([s.curves["shares"][gamma] for s in samples], axis=0), "o-", c=colour, label=label)
+        last = np.concatenate([found["writes"] for s in samples for found in s.curves["runs"][gamma]])
+        refined.semilogy(np.arange(1 - WRITES, 1), 100 * np.nanmedian(last, axis=0), "o-", c=colour, label=label)
+        if gamma in (SOFT, HARD):
+            walks = [evolution.autocorrelation(walk, LAGS) for s in samples for walk in s.curves["walks"][gamma]]
+            smooth.plot(np.mean(walks, axis=0), c=colour, label=label)
+    for axes, x, y, title in (
+        (dead, "instructions", "without effect (%)", "Random programs: dead code"),
+        (smooth, "mutations apart", "correlation of fitness", "Landscape: raw correlation is alike"),
+        (refined, "writes of the output before the end", "error (% of deviation)", "Best programs: refinement"),
+    ):
+        axes.set(xlabel=x, ylabel=y)
+        axes.set_title(title, loc="left")
+        axes.legend(frameon=False, fontsize=9)
+        style.tidy(axes)
+    return figure
+
+
+def _over_gamma(panels: Sequence[Any], samples: Sequence[Sample]) -> None:
+    """Draw the mean, the standard deviation and the exact runs of each problem over gamma."""
+    colours = (style.BLACK, style.PURPLE, style.ORANGE, style.GREY)
+    for k, (problem, colour) in enumerate(zip(PROBLEMS, colours, strict=True)):
+        runs = [[s.curves["runs"][gamma][k] for s in samples] for gamma in GAMMAS]
+        errors = np.array([np.concatenate([found["error"] for found in row]) for row in runs])
+        exact = [np.mean([found["exact"] for found in row]) for row in runs]
+        for axes, values in zip(panels, (errors.mean(axis=1), errors.std(axis=1), exact), strict=True):
+            axes.plot(GAMMAS, values, "o-", color=colour, label=problem.name)
+    for axes, y, title in zip(
+        panels,
+        ("error (% of deviation)", "error (% of deviation)", "runs (%)"),
+        ("Best of run: mean", "Best of run: standard deviation", "Exact solutions"),
+        strict=True,
+    ):
+        axes.set(xlabel="gamma (1: hard assignment)", ylabel=y, ylim=(0, None))
+        axes.set_title(title, loc="left")
+        style.tidy(axes)
+    panels[0].legend(frameon=False, fontsize=9)
+
+
+if __name__ == "__main__":
+    sys.exit(main(CLAIM, measure, draw))
