@@ -146,4 +146,5 @@ def _winners(programs: np.ndarray, errors: np.ndarray, how: Search, rng: np.rand
     won = errors[np.arange(runs)[:, None, None], drawn].argmin(axis=2)
     chosen = np.take_along_axis(drawn, won[..., None], axis=2)[..., 0]
     rows = (np.arange(runs)[:, None] * population + chosen).ravel()
-    return programs.reshape(-1, *programs.shape[2:])[rows]
+    winners: np.ndarray = programs.reshape(-1, *programs.shape[2:])[rows]
+    return winners

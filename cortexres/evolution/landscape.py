@@ -67,4 +67,4 @@ def autocorrelation(series: np.ndarray, lags: int) -> np.ndarray:
     if not variance > 0:
         return np.full(lags + 1, np.nan)
     last = series.shape[1]
-    return np.array([(moved[:, : last - lag] * moved[:, lag:]).mean() for lag in range(lags + 1)]) / variance
+    return np.array([(moved[:, : last - lag] * moved[:, lag:]).mean() / variance for lag in range(lags + 1)])

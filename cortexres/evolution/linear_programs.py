@@ -16,14 +16,16 @@ from cortexres.evolution.assignment import assigned, check_gamma
 
 OPERATION, TARGET, LEFT, RIGHT = range(4)
 SKIP = -1
-AT_ONCE = 1000  # programs; their registers then stay in the cache
+AT_ONCE = 2000  # programs; their registers then stay in the cache
 
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def divide(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return left / right, and 1 where right is 0: the protected division of genetic programming."""
-    return np.divide(left, right, out=np.ones_like(left), where=right != 0)
+    quotient = np.ones_like(left)
+    np.divide(left, right, out=quotient, where=right != 0)
+    return quotient
 
 
 OPERATIONS: tuple[Operation, ...] = (np.add, np.subtract, np.multiply, divide)

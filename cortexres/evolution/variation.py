@@ -39,7 +39,7 @@ def crossed(mothers: np.ndarray, fathers: np.ndarray, rng: np.random.Generator) 
     beyond = source >= longest
     row = np.arange(count, dtype=np.int32)[:, None] + count * of_father.astype(np.int32)
     both = _whole(np.concatenate([mothers, fathers]))
-    children = both.take(row * longest + np.where(beyond, 0, source))[..., None].view(np.int8)
+    children: np.ndarray = both.take(row * longest + np.where(beyond, 0, source))[..., None].view(np.int8)
     children[beyond] = _skipped()
     return children
 
