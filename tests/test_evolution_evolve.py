@@ -21,6 +21,7 @@ from cortexres.evolution import (
     mutated,
     problem,
 )
+from cortexres.evolution.evolve import _winners
 
 MACHINE = Machine()
 
@@ -121,6 +122,17 @@ def test_runs_do_not_exchange_programs() -> None:
         problem("quartic"), MACHINE, runs=40, rng=np.random.default_rng(0), search=Search(population=5, generations=3)
     )
     assert len(np.unique(few.error[:, -1])) > 10  # one best program would have taken all over
+
+
+def test_parents_win_tournaments_of_their_own_run() -> None:
+    rng = np.random.default_rng(0)
+    programs = np.zeros((3, 50, 4, 4), dtype=np.int8)
+    programs[..., 0, 0] = np.arange(3)[:, None]  # the run
+    programs[..., 0, 1] = np.arange(50)  # the program, whose error this is
+    errors = np.broadcast_to(np.arange(50.0), (3, 50))
+    won = _winners(programs, errors, Search(tournament=4), rng).reshape(3, 49, 4, 4)
+    np.testing.assert_array_equal(won[..., 0, 0], np.broadcast_to(np.arange(3)[:, None], (3, 49)))
+    assert won[..., 0, 1].mean() == pytest.approx(49 / 5, abs=2.5)  # the smallest of four even draws
 
 
 def test_selection_is_what_makes_it_better() -> None:

@@ -94,6 +94,16 @@ def test_a_change_from_finite_to_infinite_is_an_effect() -> None:
     np.testing.assert_array_equal(removal_effects(twice, Machine(), np.array([[1.3]])), 0)  # infinite either way
 
 
+def test_what_is_not_a_number_either_way_is_no_effect() -> None:
+    squares = np.concatenate([straight((TIMES, 0, 0, 0))] * 13)
+    program = np.concatenate([squares, straight((MINUS, 0, 0, 0), (PLUS, 0, 0, 0))])
+    machine, cases = Machine(), np.array([[1.5]])
+    assert np.isnan(machine.run(program, cases))
+    effects = removal_effects(program, machine, cases)
+    np.testing.assert_array_equal(effects[[0, -1]], 0)
+    assert effects[-2] == np.inf  # without inf - inf it is infinite
+
+
 def test_errors_after_each_write_of_the_output() -> None:
     task = problem("quartic")
     program = straight((PLUS, 0, X, X), (PLUS, 1, X, X), (TIMES, 0, X, X), (SKIP, 0, 0, 0))[None]

@@ -25,7 +25,8 @@ SOFT, HARD = 0.5, 1.0
 GAMMAS = (0.25, SOFT, 0.75, HARD)
 RUNS = {SOFT: 32, HARD: 32}  # on each problem, for one seed; fewer for other gammas and for the control
 LENGTHS = (10, 20, 40, 70, 100)  # of random programs
-LAGS, WRITES = 20, 8
+LAGS, WRITES, FLOOR = 20, 8, 0.01
+COLOURS = dict(zip(GAMMAS, (style.GREEN, style.BLUE, style.SKY, style.VERMILION), strict=True))
 PROBLEMS = [evolution.problem(name) for name in evolution.PROBLEMS]
 
 SPREAD = "standard deviation of best-of-run errors, soft / hard"
@@ -199,51 +200,60 @@ def measure(seed: int, setting: Setting) -> Sample:
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
-    """Return errors, spread and exact solutions over gamma; dead code, landscape and refinement, soft and hard."""
+    """Return errors, spread and exact solutions; dead code, landscape and refinement, soft and hard."""
     figure = style.blank(height=6.8, title="Soft assignment: steadier runs, fewer exact solutions, less dead code")
     panels = figure.subplots(2, 3)
-    _over_gamma(panels[0], samples)
-    colours = dict(zip(GAMMAS, (style.GREEN, style.BLUE, style.SKY, style.VERMILION), strict=True))
-    dead, smooth, refined = panels[1]
-    for gamma, colour in colours.items():
-        label = f"gamma {gamma:g}"
-        dead.plot(LENGTHS, np.mean([s.curves["shares"][gamma] for s in samples], axis=0), "o-", c=colour, label=label)
+    (every, *over_gamma), (dead, smooth, refined) = panels
+    _every_run(every, samples)
+    _over_gamma(over_gamma, samples)
+    for gamma, colour in COLOURS.items():
+        line = {"color": colour, "label": f"gamma {gamma:g}"}
+        dead.plot(LENGTHS, np.mean([s.curves["shares"][gamma] for s in samples], axis=0), "o-", **line)
         last = np.concatenate([found["writes"] for s in samples for found in s.curves["runs"][gamma]])
-        refined.semilogy(np.arange(1 - WRITES, 1), 100 * np.nanmedian(last, axis=0), "o-", c=colour, label=label)
+        refined.semilogy(np.arange(1 - WRITES, 1), 100 * np.nanmedian(last, axis=0), "o-", **line)
         if gamma in (SOFT, HARD):
             walks = [evolution.autocorrelation(walk, LAGS) for s in samples for walk in s.curves["walks"][gamma]]
-            smooth.plot(np.mean(walks, axis=0), c=colour, label=label)
+            smooth.plot(np.mean(walks, axis=0), **line)
     for axes, x, y, title in (
         (dead, "instructions", "without effect (%)", "Random programs: dead code"),
-        (smooth, "mutations apart", "correlation of fitness", "Landscape: raw correlation is alike"),
+        (smooth, "mutations apart", "correlation of fitness", "Fitness landscape: alike"),
         (refined, "writes of the output before the end", "error (% of deviation)", "Best programs: refinement"),
     ):
         axes.set(xlabel=x, ylabel=y)
         axes.set_title(title, loc="left")
         axes.legend(frameon=False, fontsize=9)
+    for axes in panels.flat:
         style.tidy(axes)
     return figure
 
 
+def _every_run(axes: Any, samples: Sequence[Sample]) -> None:
+    """Draw the best-of-run error of each run, and the median of the runs of a problem, with a floor for exact ones."""
+    for k in range(len(PROBLEMS)):
+        for gamma, shift in ((SOFT, -0.2), (HARD, 0.2)):
+            errors = np.maximum(np.concatenate([s.curves["runs"][gamma][k]["error"] for s in samples]), FLOOR)
+            label = f"gamma {gamma:g}" if k == 0 else None
+            place = k + shift + np.linspace(-0.15, 0.15, errors.size)
+            axes.semilogy(place, errors, ".", color=COLOURS[gamma], ms=3, alpha=0.4, label=label)
+            axes.plot([k + shift - 0.18, k + shift + 0.18], [np.median(errors)] * 2, color=style.BLACK, lw=2)
+    axes.set_xticks(range(len(PROBLEMS)), evolution.PROBLEMS, fontsize=9)
+    axes.set_ylabel(f"error (% of deviation; {FLOOR:g}: less)")
+    axes.set_title("Best of run: every run, median", loc="left")
+    axes.legend(frameon=False, fontsize=9, markerscale=4, loc="lower right")
+
+
 def _over_gamma(panels: Sequence[Any], samples: Sequence[Sample]) -> None:
-    """Draw the mean, the standard deviation and the exact runs of each problem over gamma."""
+    """Draw the standard deviation of errors and the exact runs of each problem over gamma."""
     colours = (style.BLACK, style.PURPLE, style.ORANGE, style.GREY)
-    for k, (problem, colour) in enumerate(zip(PROBLEMS, colours, strict=True)):
+    for k, (name, colour) in enumerate(zip(evolution.PROBLEMS, colours, strict=True)):
         runs = [[s.curves["runs"][gamma][k] for s in samples] for gamma in GAMMAS]
-        errors = np.array([np.concatenate([found["error"] for found in row]) for row in runs])
-        exact = [np.mean([found["exact"] for found in row]) for row in runs]
-        for axes, values in zip(panels, (errors.mean(axis=1), errors.std(axis=1), exact), strict=True):
-            axes.plot(GAMMAS, values, "o-", color=colour, label=problem.name)
-    for axes, y, title in zip(
-        panels,
-        ("error (% of deviation)", "error (% of deviation)", "runs (%)"),
-        ("Best of run: mean", "Best of run: standard deviation", "Exact solutions"),
-        strict=True,
-    ):
+        for axes, of, by in zip(panels, ("error", "exact"), ("std", "mean"), strict=True):
+            axes.plot(GAMMAS, [mean(row, of, by) for row in runs], "o-", color=colour, label=name)
+    titles = ("Best of run: standard deviation", "Exact solutions")
+    for axes, y, title in zip(panels, ("error (% of deviation)", "runs (%)"), titles, strict=True):
         axes.set(xlabel="gamma (1: hard assignment)", ylabel=y, ylim=(0, None))
         axes.set_title(title, loc="left")
-        style.tidy(axes)
-    panels[0].legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="upper left")
 
 
 if __name__ == "__main__":
