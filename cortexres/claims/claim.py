@@ -82,6 +82,11 @@ class Check:
             math.inf if self.at_most is None else self.at_most,
         )
 
+    @property
+    def least_seeds(self) -> int:
+        """How many seeds are needed to judge it: three for the interval of a mean."""
+        return 3 if self.of == "mean" else 1
+
     def met(self, values: Sequence[float]) -> bool:
         """Return whether the figure, one value per seed, is in the range; a value that is not a number never is.
 
@@ -91,9 +96,8 @@ class Check:
             If there are no values, or the mean is to be judged and there are fewer than three.
         """
         found = np.asarray(values, dtype=float)
-        least = 3 if self.of == "mean" else 1
-        if found.size < least:
-            raise ArgumentError(f"got {found.size} seeds for {self.figure!r}, expected {least} or more")
+        if found.size < self.least_seeds:
+            raise ArgumentError(f"got {found.size} seeds for {self.figure!r}, expected {self.least_seeds} or more")
         low, high = interval(found) if self.of == "mean" else (found.min(), found.max())
         return bool(self.bounds[0] <= low and high <= self.bounds[1])  # False where a value is NaN
 

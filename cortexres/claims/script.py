@@ -36,6 +36,7 @@ def main(claim: Claim, measure: Measure, draw: Draw, argv: Sequence[str] | None 
     """
     options = _parser(claim).parse_args(argv)
     try:
+        _check_seeds(claim, options.seeds)
         setting = _setting(options.setting)
         folder = options.out / claim.name
         io.check_writable(folder / FILE)
@@ -81,6 +82,22 @@ def _seeds(text: str) -> int:
     return int(text)
 
 
+def _check_seeds(claim: Claim, seeds: int) -> None:
+    """Nothing where the checks can be judged with so many seeds, asked before minutes are spent on them.
+
+    Raises
+    ------
+    ArgumentError
+        If one cannot.
+    """
+    for check in claim.checks:
+        if seeds < check.least_seeds:
+            raise ArgumentError(
+                f"got seeds={seeds}, expected {check.least_seeds} or more: the mean of {check.figure!r} is judged by "
+                "its spread over seeds"
+            )
+
+
 def _setting(name: str) -> Setting:
     """The setting of a name.
 
@@ -89,10 +106,10 @@ def _setting(name: str) -> Setting:
     ArgumentError
         If the large setting is asked for where there is no GPU.
     """
-    from cortexres.nn.device import usable_device
-
     if name == "quick":
         return Setting()
+    from cortexres.nn.device import usable_device
+
     try:
         usable_device("cuda")
     except ArgumentError:

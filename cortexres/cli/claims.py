@@ -44,7 +44,7 @@ def claims(arguments: argparse.Namespace) -> int:
 def _list(chosen: Mapping[str, Path], recorded: Mapping[str, bool]) -> None:
     """Print the names, and what is recorded of each claim."""
     said = {True: "holds", False: "does not hold", None: "not recorded"}
-    width = max(map(len, chosen))
+    width = max(map(len, chosen), default=0)
     for name in chosen:
         print(f"{name.ljust(width)}  {said[recorded.get(name)]}")
 
