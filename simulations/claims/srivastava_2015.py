@@ -7,69 +7,141 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
 
 from cortexres import nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
+from cortexres.errors import ArgumentError
+from cortexres.nn.initial import fill_
 from cortexres.plots import Figure, style
 
-DEPTHS = (4, 16, 50)
-ERROR = "error at 50 layers (%)"
-PLAIN = "plain network"
+DEPTHS = (10, 50, 100)
+EPOCHS = 15
+BIAS = -4.0  # of the gates, and how fast highway networks learn
+RATE = 0.2
+# Activation, gain of the weights, learning rate: the best of 15 for plain networks of 50 layers, and of 7 for 100.
+SEARCH = (("tanh", 1.2, 0.005), ("relu", math.sqrt(2.0), 0.002))
+PLAIN, OPEN, SHALLOW = "plain network", "gates half open", "10 layers"
+CHANCE = math.log(10.0)  # loss of a guess, nat
+RATIO = "training loss at 100 layers, plain over highway (ratio)"
+
+
+def cost(depth: int) -> str:
+    """Return the name of the figure that says what depth costs."""
+    return f"error at {depth} layers less that at 10 (points)"
+
 
 CLAIM = Claim(
     name="srivastava_2015",
     title="Highway networks train at depth",
-    source="Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387",
-    statement="A gate that starts nearly closed carries each layer's input on, so that networks of 50 layers learn by "
-    "plain gradient descent where networks without gates do not. Here: layers of 64 units on digits, no "
-    "normalisation.",
-    published=Published("direction only: highway networks optimise at 100 layers, plain ones degrade"),
+    source="Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387 and arXiv:1507.06228",
+    statement="A gate that starts nearly closed carries each layer's input on, so that gradient descent trains "
+    "networks of 50 and 100 layers about as well as those of 10, while networks without gates get worse with depth. "
+    "Here: digits in place of MNIST, 50 units a layer, as in the paper, and 71 for plain networks, which makes the "
+    "parameters as many; no normalisation.",
+    published=Published("at 100 layers the training loss is more than 2 orders of magnitude below that of plain"),
     checks=(
-        Check(figure=ERROR, at_most=15.0, control=PLAIN),
-        Check(figure="error at 4 layers (%)", at_most=15.0),
+        Check(figure=cost(100), at_most=3.0, control=PLAIN, published=Published("direction: 100 perform like 20")),
+        Check(figure=cost(50), at_most=3.0, control=OPEN, published=Published("direction: 50 perform like 10")),
+        Check(figure=RATIO, at_least=10.0, control=SHALLOW, published=Published("more than 100")),
     ),
+    remarks="Plain networks are given the better of two settings at each seed and depth, by their loss in training; "
+    "these two were the best of 15 at 50 layers and of 7 at 100 (activation, gain of the weights, learning "
+    "rate), highway networks one setting for all. So searched, plain networks of 50 layers do learn, only "
+    "worse: that they do not train at 50 is not what is found, and no check says so; at 100 layers they "
+    "hardly learn at all. A bias of -2, the paper's for MNIST, was not enough at 50 layers here, for rates "
+    "from 0.02 to 0.2 and one seed each; the bias of -4 is used at all depths. The paper trains each network "
+    "to its end, and these for 15 epochs: in trials with one seed, 40 epochs brought a plain network of 50 "
+    "layers from 21 to 7 %. The bounds, 3 points and a factor of 10, are our own.",
 )
 
 
-def network(depth: int, *, gated: bool, rng: int) -> nn.StagedNetwork:
-    """Return a dense network of so many layers of one ReLU each; gates start closed, at a bias of -2."""
-    shortcut = {"kind": "highway", "bias": -2.0} if gated else "none"
-    transform = {"kind": "dense", "layers": 1, "final_activation": True}
-    return nn.create(
-        "digits_plain", rng=rng, blocks=[depth], norm="none", order="post", transform=transform, shortcut=shortcut
-    )
+@dataclass(frozen=True)
+class Learned:
+    """What a network has learned: cross-entropy in training in nat, error on other digits in percent."""
+
+    loss: float
+    error: float
 
 
-def error(depth: int, *, gated: bool, seed: int) -> float:
-    """Return the error of a trained network on digits that it has not seen, in percent."""
-    return digits.error(digits.trained(network(depth, gated=gated, rng=seed), rng=seed))
+def highway(depth: int, *, bias: float, seed: int, setting: Setting) -> Learned:
+    """Return what a highway network learns whose gates start with the bias."""
+    shortcut = {"kind": "highway", "bias": bias}
+    return learned(depth, shortcut=shortcut, width=50, how=("relu", math.sqrt(2.0), RATE), seed=seed, setting=setting)
+
+
+def plain(depth: int, *, seed: int, setting: Setting) -> Learned:
+    """Return what the best of the searched plain networks learns, by its loss in training."""
+    tried = [learned(depth, shortcut="none", width=71, how=how, seed=seed, setting=setting) for how in SEARCH]
+    return min(tried, key=lambda found: math.inf if math.isnan(found.loss) else found.loss)
+
+
+def learned(
+    depth: int, *, shortcut: object, width: int, how: tuple[str, float, float], seed: int, setting: Setting
+) -> Learned:
+    """Return what a network learns; not a number where its loss stops being finite."""
+    activation, gain, learning_rate = how
+    stem, draw = {"kind": "linear", "width": width}, np.random.default_rng(seed)
+    changes = {"blocks": [depth], "widths": [width], "stem": stem, "shortcut": shortcut, "activation": activation}
+    network = nn.create("highway_mlp", rng=draw, **changes)
+    for step in network.chain().steps:
+        fill_(step.block.transform.layers[0], draw, gain=gain)
+    epochs = 4 * EPOCHS if setting.large else EPOCHS
+    try:
+        digits.trained(network, rng=seed, epochs=epochs, learning_rate=learning_rate, device=setting.device)
+    except ArgumentError:
+        return Learned(loss=math.nan, error=math.nan)
+    return Learned(loss=loss(network), error=digits.error(network))
+
+
+def loss(network: nn.StagedNetwork) -> float:
+    """Return the mean cross-entropy of the digits that were learned, in nat."""
+    labels = torch.as_tensor(digits.images()["label"].to_numpy())
+    with torch.no_grad():
+        logits = network(nn.inputs_of(network, digits.images())).cpu()
+    return float(torch.nn.functional.cross_entropy(logits, labels))
 
 
 def measure(seed: int, setting: Setting) -> Sample:
-    """Return the errors of highway and plain networks over depth."""
-    found = {
-        gated: {f"error at {depth} layers (%)": error(depth, gated=gated, seed=seed) for depth in DEPTHS}
-        for gated in (True, False)
-    }
-    return Sample(figures=found[True], controls={PLAIN: found[False]})
+    """Return what highway and plain networks learn over depth, and what highways do whose gates start half open."""
+    closed = {depth: highway(depth, bias=BIAS, seed=seed, setting=setting) for depth in DEPTHS}
+    half = {depth: highway(depth, bias=0.0, seed=seed, setting=setting) for depth in DEPTHS[:2]}
+    without = {depth: plain(depth, seed=seed, setting=setting) for depth in DEPTHS}
+    ratio = {depth: without[depth].loss / closed[depth].loss for depth in DEPTHS}
+    controls = {PLAIN: figures(without), OPEN: figures(half), SHALLOW: {RATIO: ratio[10]}}
+    curves = {"highway": closed, PLAIN: without, OPEN: half}
+    return Sample(figures=figures(closed) | {RATIO: ratio[100]}, controls=controls, curves=curves)
+
+
+def figures(found: Mapping[int, Learned]) -> dict[str, float]:
+    """Return what depth costs networks of one kind, their errors and their losses."""
+    costs = {cost(depth): found[depth].error - found[10].error for depth in found if depth > 10}
+    errors = {f"error at {depth} layers (%)": each.error for depth, each in found.items()}
+    return costs | errors | {f"training loss at {depth} layers (nat)": each.loss for depth, each in found.items()}
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
-    """Return the error over depth, a line per seed."""
-    figure = style.blank(height=4.0, title="Error over depth: gates carry the input on")
-    axes = figure.subplots()
-    for k, sample in enumerate(samples):
-        for name, colour, found in (
-            ("highway", style.BLUE, sample.figures),
-            ("plain", style.VERMILION, sample.controls[PLAIN]),
-        ):
-            axes.plot(DEPTHS, list(found.values()), "o-", color=colour, label=name if k == 0 else None)
-    axes.set_xlabel("layers")
-    axes.set_ylabel("error on other digits (%)")
-    axes.legend(frameon=False)
-    style.tidy(axes)
+    """Return error and loss in training over depth, a line per seed."""
+    figure = style.blank(height=4.2, title="Gates that start closed carry the input through 100 layers")
+    for axes, what in zip(figure.subplots(1, 2), ("error", "loss"), strict=True):
+        for k, sample in enumerate(samples):
+            for name, colour in (("highway", style.BLUE), (OPEN, style.ORANGE), (PLAIN, style.VERMILION)):
+                found = sample.curves[name]
+                values = [getattr(each, what) for each in found.values()]
+                axes.plot(list(found), values, "o-", color=colour, label=name if k == 0 else None)
+        axes.set(xlabel="layers", xticks=DEPTHS)
+        style.tidy(axes)
+    errors, losses = figure.axes
+    errors.set(ylabel="error on other digits (%)", ylim=(0, 100))
+    errors.legend(frameon=False, loc="center right")
+    losses.axhline(CHANCE, color=style.GREY, linestyle=":")
+    losses.set(ylabel="cross-entropy in training (nat); dotted: guess", yscale="log")
     return figure
 
 
