@@ -124,6 +124,7 @@ def test_ranks_of_sums_of_products() -> None:
     assert matricisation_rank(np.zeros((2, 2, 2)), [0]) == 0
     nearly = np.diag([1.0, 1e-6, 1e-12])
     assert matricisation_rank(nearly, [0]) == 3
+    assert matricisation_rank(1e-30 * nearly, [0]) == 3
     assert matricisation_rank(nearly, [0], tolerance=1e-9) == 2
 
 

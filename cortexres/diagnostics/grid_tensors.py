@@ -59,7 +59,8 @@ def grid_tensor(network: Callable[[Tensor], Tensor], values: Tensor, n_inputs: i
     for numbers in np.array_split(np.arange(total), -(-total // CHUNK)):
         chosen = torch.as_tensor(np.stack(np.unravel_index(numbers, shape), axis=1), device=values.device)
         found.append(array(network(values[chosen].transpose(1, 2)).flatten(1)))
-    return np.concatenate(found).T.reshape(-1, *shape)
+    tensor: np.ndarray = np.concatenate(found).T.reshape(-1, *shape)
+    return tensor
 
 
 def matricised(tensor: np.ndarray, rows: Collection[int]) -> np.ndarray:

@@ -34,7 +34,8 @@ from cortexres.nn.initial import kaiming_, linear
 from cortexres.plots import Figure, style
 
 UNITS, BATCH, DRAWS, DRAWS_LARGE = 100, 64, 8, 20  # of the laws; networks drawn per seed, thrice as many plain ones
-DEPTHS = {"plain": (1, 2, 4, 8), "residual": (1, 2, 4, 8, 16), "normalised": (4, 8, 16, 32, 50), "scaled": (4, 16, 50)}
+DEPTHS = {"plain": (1, 2, 4, 8), "residual": (1, 2, 4, 8, 16), "gated": (1, 2, 4, 8, 16)}
+DEPTHS |= {"normalised": (4, 8, 16, 32, 50), "scaled": (4, 16, 50)}
 OUTPUTS = {"plain": 20, "gated": 20, "residual": 4, "normalised": 4, "scaled": 2}  # many where it is small
 LAYERS, WIDTH, EPOCHS, EPOCHS_LARGE = 200, 32, 5, 20  # of the networks that are trained
 RATE, RATES = 0.002, (0.002, 0.0005)  # of looks-linear networks, and all that the control has
@@ -183,7 +184,7 @@ def measure(seed: int, setting: Setting) -> Sample:
         NORMALISED: exponent(many, found["normalised"]),
         SCALED: found["scaled"][-1],
         RESIDUAL: found["residual"][two] / 0.75**2,
-        GATED: measured("gated", [16])[0] / 0.75**16,
+        GATED: found["gated"][-1] / 0.75**16,
         ERROR: error("looks_linear", [RATE], seed, setting),
         "correlation through 8 residual blocks without normalisation, over (3/4)^8": found["residual"][3] / 0.75**8,
         "correlation through 16 residual blocks without normalisation, over (3/4)^16": found["residual"][4] / 0.75**16,
@@ -210,6 +211,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         ("scaled", "residual, batch norm, updates x 0.1", style.SKY, lambda x: (1 + 0.01 * x) ** -0.5),
         ("normalised", "residual, batch norm", style.BLUE, lambda x: (1 + x) ** -0.5),
         ("residual", "residual, no norm", style.GREEN, lambda x: 0.75**x),
+        ("gated", "the same, random gates", style.PURPLE, lambda x: 0.75**x),
         ("plain", "plain", style.VERMILION, lambda x: 0.5**x),
     )
     for kind, name, colour, law in lines:
@@ -223,7 +225,8 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     left.set_xlabel("blocks")
     left.set_ylabel("correlation of gradients")
     left.set_title("lines: 2^-L, (3/4)^L, (1 + beta² L)^-1/2", loc="left")
-    left.legend(frameon=False, fontsize=9)
+    left.set_ylim(3e-4, 1.3)
+    left.legend(frameon=False, fontsize=9, loc="lower left")
     groups = [("looks-linear", [sample.figures[ERROR] for sample in samples], style.BLUE)]
     for name, key in (("He's weights", HE), ("batch norm", BATCH_NORM)):
         groups.append((name, [sample.controls[key][ERROR] for sample in samples], style.VERMILION))

@@ -53,12 +53,12 @@ CLAIM = Claim(
         Check(figure=SHARED_CONDITION, at_least=1.0, at_most=1 + 1e-9, control=ONE),
         Check(figure=ESCAPE, at_most=3.0, control=THREE, published=Published("direction: hard to leave for 3")),
     ),
-    remarks="The spectrum is exact: eigenvalues ± the singular values of the loss's gradient in the network's map. "
-    "That a shared block multiplies the spectrum by the depth, and leaves its condition alone, is not in the source: "
-    "the learning rate of a recurrent network must fall as 1 / steps. Gradient descent (4 blocks, one learning rate) "
-    "leaves a saddle in a time that grows as the logarithm of how near it starts, and a flat point of third order as "
-    "the reciprocal, tenfold here: that is what the last check tells apart. No network with more than 3 units, and "
-    "none at its trained weights, is looked at.",
+    remarks="With two layers the eigenvalues are ± the singular values of the loss's gradient in the network's map. "
+    "With one, the condition number need not grow from each depth to the next. That a shared block multiplies the "
+    "spectrum by the depth, and leaves its condition alone, is not in the source: the learning rate of a recurrent "
+    "network must fall as 1 / steps. Gradient descent (4 blocks, one learning rate) leaves a saddle in a time that "
+    "grows as the logarithm of how near it starts, and a flat point of third order as the reciprocal, tenfold here: "
+    "that is what the last check tells apart. No network of more than 3 units is looked at, and none after training.",
 )
 
 
@@ -190,7 +190,8 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         style.tidy(axes)
         if row == 1:
             axes.legend(frameon=False, title="shortcuts")
-    figure.axes[0].set_title("one line per random target; over 3 layers the Hessian is 0", loc="left", fontsize=10)
+    note = "a line per random target; green lies on blue; over 3 layers: all 0"
+    figure.axes[0].set_title(note, loc="left", fontsize=10)
     return figure
 
 
