@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from torch import Tensor
 
 from cortexres import diagnostics, nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
+from cortexres.diagnostics.later_blocks import later_blocks
 from cortexres.errors import ArgumentError
 from cortexres.plots import Figure, style
 
@@ -60,22 +59,23 @@ CLAIM = Claim(
     checks=(
         *checks("residual"),
         *checks("highway"),
-        Check(figure=SAME, at_most=2.0, control=BARE, published=Published("about equal on images", confirmed=False)),
+        Check(figure=SAME, at_most=2.0, control=BARE, published=Published("about equal", confirmed=False)),
         Check(figure=WINS, at_least=1.0, control=NORMALISED),
     ),
-    remarks="The last state stands for what is estimated, so that errors must vanish towards it; what a plain network "
-    "lacks is that the readout, which only ever saw the last state, can read those before. Bias is small beside spread, "
-    "not zero: 500 stimuli alone would give 0.04. And it is small with the activation after the sum only: with the "
-    "activation first nothing in the network minds a constant that blocks add, and bias is half the spread, no less "
-    "than without training; there all blocks add against the gradient of the loss, here those of highway networks do. "
-    "For shuffles the first block stays in its place, since no other does what it does. Without normalisation gates win, "
-    "but so does a learned scale from zero without any gate: it is the closed start that helps. Language models, where "
-    "the paper found gates to matter, are not run.",
+    remarks="The plain network has 8 blocks, with which it learns as well; of 18 it does not. The last state stands "
+    "for what is estimated, so that errors must vanish towards it: spread falls about as it would if blocks added "
+    "independent amounts (to 0.24). What plain networks lack is that the readout, which only ever saw the last "
+    "state, can read those before. Bias is small beside spread, not zero: 500 stimuli alone would give 0.04. "
+    "And it is small with the activation after the sum only; where it comes first, each block begins with a "
+    "normalisation that takes constants away, and bias is half the spread. Shuffles leave the first block in "
+    "its place, as in veit_2016. Without normalisation gates win, but a learned scale that starts at zero wins "
+    "as well: it is the closed start rather than the gate that helps. Language models, where the paper found "
+    "gates to matter, are not run.",
 )
 
 
 def network(
-    shortcut: object, *, seed: int, setting: Setting, rate: float = 0.02, epochs: int = 20, **changes: str
+    shortcut: object, *, seed: int, setting: Setting, rate: float = 0.02, epochs: int = 20, **changes: object
 ) -> nn.StagedNetwork:
     """Return a trained network, wider in the large setting."""
     wide = {"widths": [256], "stem": {"kind": "linear", "width": 256}} if setting.large else {}
@@ -90,23 +90,11 @@ def estimates(own: nn.StagedNetwork) -> dict[str, np.ndarray]:
     return {"bias": found["bias"].to_numpy(), "spread": found["spread"].to_numpy(), "readout": 100 * readout}
 
 
-def settled(chain: nn.Chain) -> nn.Chain:
-    """Return the chain with its first block as part of what comes before the blocks, so that it stays in its place."""
-    first, *rest = chain.steps
-
-    def enter(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        state, drive = chain.enter(inputs)
-        return first(state, drive), drive
-
-    return replace(chain, enter=enter, steps=tuple(rest))
-
-
 def shuffled(own: nn.StagedNetwork, *, seed: int, draws: int) -> float:
     """Return the mean error (%) of slight shuffles in which the first block stays in its place."""
     given = nn.inputs_of(own, digits.others()), torch.as_tensor(digits.others()["label"].to_numpy())
-    return 100 * float(
-        diagnostics.reorder(settled(own.chain()), *given, tau=((0.8, 1.0),), draws=draws, rng=seed)["error"].mean()
-    )
+    found = diagnostics.reorder(later_blocks(own), *given, tau=((0.8, 1.0),), draws=draws, rng=seed)
+    return 100 * float(found["error"].mean())
 
 
 def figures_of(own: nn.StagedNetwork, by_block: dict[str, np.ndarray], *, seed: int, draws: int) -> Figures:
@@ -142,8 +130,8 @@ def bare(shortcut: object, *, seed: int, setting: Setting) -> float:
 
 def measure(seed: int, setting: Setting) -> Sample:
     """Return estimates, lesions and errors of residual and highway networks, and of plain and untrained ones."""
-    kinds = {**SHORTCUTS, PLAIN: "none"}
-    networks = {kind: network(shortcut, seed=seed, setting=setting) for kind, shortcut in kinds.items()}
+    networks = {kind: network(shortcut, seed=seed, setting=setting) for kind, shortcut in SHORTCUTS.items()}
+    networks[PLAIN] = network("none", seed=seed, setting=setting, blocks=[8])
     untrained = {
         kind: network(shortcut, seed=seed, setting=setting, rate=1e-9, epochs=2)  # the norms' statistics, no more
         for kind, shortcut in SHORTCUTS.items()
@@ -187,7 +175,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         for k, sample in enumerate(samples):
             for kind, colour in COLOURS.items():
                 _line(axes, sample.curves[kind], key, color=colour, label=None if k else kind)
-        axes.set_xlabel("block")
+        axes.set_xlabel("blocks (share of all)")
         axes.set_ylabel(label)
         style.tidy(axes)
         if key == "readout":
@@ -197,7 +185,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
 
 def _line(axes: Axes, found: dict[str, np.ndarray], key: str, **how: str | None) -> None:
     """Draw one quantity over the blocks."""
-    blocks = np.arange(len(found[key]))
+    blocks = np.linspace(0, 1, len(found[key]))
     if key == "readout":
         axes.plot(blocks, found[key], lw=1, **how)
     elif key == "spread":
