@@ -100,6 +100,8 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         seconds, errors = [each["seconds"] for each in found], [each["error"] for each in found]
         axes.plot(seconds, errors, "o", color=colour, ms=8, alpha=0.8, label=label)
     axes.set_xscale("log")
+    axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("time of training (s)")
     axes.set_ylabel("error on other digits (%)")
