@@ -10,33 +10,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from cortexres import nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
+from cortexres.nn.networks.heads import pooled
 from cortexres.plots import Figure, style
 
-UNITS = 32
-RESIDUAL, PLAIN = 1, 6  # blocks in each of three stages, with shortcuts and without
+UNITS, CHANNELS = 32, 8
+RESIDUAL, PLAIN = 2, 6  # blocks in each of three stages, with shortcuts and without
 DIFFERENCE = "error, with a memory minus without (points)"
-DEEP = "error without shortcuts, 38 layers, with a memory (%)"
-FORGETFUL = "memory of the last block alone"
+DEEP = "error without shortcuts, with a memory (%)"
+HALF = "error read after half of the blocks, with a memory (%)"
+FORGETFUL, NONE = "memory of the last block alone", "no memory"
 
 CLAIM = Claim(
     name="moniz_2016",
     title="A memory that reads every block helps to classify",
     source="Moniz & Pal 2016, arXiv:1606.05262",
     statement="An LSTM that is stepped along depth and reads the mean of every block's output helps a residual network "
-    "to classify, so that shallower ones do as well as deep ones. Here, on digits: 3 residual blocks of 8 channels with "
-    "and without a memory of 32 units; and 18 blocks without shortcuts, whose first layers learn through the memory.",
+    "to classify, so that shallower ones do as well as deep ones. Here, on digits: 6 residual blocks of 8 channels "
+    "with and without a memory of 32 units; and 18 blocks without shortcuts, whose first layers can learn through the "
+    "memory.",
     published=Published("direction: state of the art on CIFAR-100 with much less depth and computation"),
     checks=(
         Check(figure=DIFFERENCE, at_most=0.0, of="mean", control=FORGETFUL),
         Check(figure=DEEP, at_most=20.0, control=FORGETFUL),
     ),
-    seeds=6,
+    seeds=5,
     remarks="The control is the same LSTM with the same parameters, which reads the last block only. Without shortcuts "
-    "the memory is the path by which the early layers are read and learn; with them, the state itself is such a path.",
+    "the memory is a path by which early layers are read and learn, and it lowers the error, but not to the 20 % that "
+    "were asked for in advance. With shortcuts the state itself is such a path, and digits leave little to gain.",
 )
 
 
@@ -52,62 +57,88 @@ class Forgetful(nn.ResidualMemory):
         return logits
 
 
-def trunk(blocks: int, shortcut: str, *, seed: int) -> nn.StagedNetwork:
-    """Return a network without a memory."""
-    made = nn.create(
+def trained(
+    kind: type[nn.ResidualMemory] | None, blocks: int, shortcut: str, *, seed: int, setting: Setting
+) -> nn.StagedNetwork | nn.ResidualMemory:
+    """Return a trained network with a memory of a kind, or without one."""
+    trunk = nn.create(
         "resnet20",
         rng=seed,
         channels=1,
         size=8,
-        stem={"kind": "convolution", "width": 8, "stride": 2},
+        stem={"kind": "convolution", "width": CHANNELS, "stride": 2},
         shortcut=shortcut,
-        widths=[8] * 3,
+        widths=[CHANNELS] * 3,
         strides=[1] * 3,
         blocks=[blocks] * 3,
     )
-    assert isinstance(made, nn.StagedNetwork)
-    return made
-
-
-def error(kind: type[nn.ResidualMemory] | None, blocks: int, shortcut: str, *, seed: int, setting: Setting) -> float:
-    """Return the error of a network with a memory of a kind, or without one, in percent."""
-    base = trunk(blocks, shortcut, seed=seed)
-    network = base if kind is None else kind(base, hidden_size=UNITS, classes=10, rng=seed)
+    assert isinstance(trunk, nn.StagedNetwork)
+    network = trunk if kind is None else kind(trunk, hidden_size=UNITS, classes=10, rng=seed)
     epochs = 60 if setting.large else 10
-    digits.trained(network, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
-    return digits.error(network)
+    return digits.trained(network, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
+
+
+@torch.no_grad()
+def read_early(network: nn.StagedNetwork | nn.ResidualMemory) -> list[float]:
+    """Return the error of the network's own readout after each block, with what its memory has read, in percent."""
+    memory = network if isinstance(network, nn.ResidualMemory) else None
+    trunk = network.trunk if isinstance(network, nn.ResidualMemory) else network
+    states = trunk.states(nn.inputs_of(network, digits.others()))[1:]
+    read = cell = states[0].new_zeros(len(states[0]), UNITS)
+    wrong = []
+    for state in states:
+        logits = trunk.head(state)
+        if memory is not None:
+            read, cell = memory.memory(pooled(state), (read, cell))
+            logits = logits + memory.readout(read)
+        chosen = logits.argmax(dim=1).cpu().numpy()
+        wrong.append(100.0 * float((chosen != digits.others()["label"].to_numpy()).mean()))
+    return wrong
 
 
 def measure(seed: int, setting: Setting) -> Sample:
     """Return what a memory gains, with shortcuts and without, and what one gains that reads the last block."""
-    kinds = {"none": None, "every block": nn.ResidualMemory, "last block": Forgetful}
-    residual = {name: error(kind, RESIDUAL, "identity", seed=seed, setting=setting) for name, kind in kinds.items()}
-    plain = {name: error(kind, PLAIN, "none", seed=seed, setting=setting) for name, kind in kinds.items()}
-    found, control = (
-        {DIFFERENCE: residual[name] - residual["none"], DEEP: plain[name]} for name in ("every block", "last block")
-    )
-    without = {
-        "error, residual, no memory (%)": residual["none"],
-        "error without shortcuts, no memory (%)": plain["none"],
+    kinds = {NONE: None, "every block": nn.ResidualMemory, FORGETFUL: Forgetful}
+    networks = {
+        name: trained(kind, RESIDUAL, "identity", seed=seed, setting=setting) for name, kind in kinds.items()
     }
-    return Sample(figures={**found, **without}, controls={FORGETFUL: control}, curves={"with": residual, "out": plain})
+    errors = {name: digits.error(network) for name, network in networks.items()}
+    plain = {
+        name: digits.error(trained(kind, PLAIN, "none", seed=seed, setting=setting)) for name, kind in kinds.items()
+    }
+    early = {name: read_early(networks[name]) for name in (NONE, "every block")}
+    half = {name: found[len(found) // 2 - 1] for name, found in early.items()}
+    found, control = (
+        {DIFFERENCE: round(errors[name] - errors[NONE], 6), DEEP: plain[name]} for name in ("every block", FORGETFUL)
+    )
+    return Sample(
+        figures={**found, HALF: half["every block"], "error with a memory (%)": errors["every block"]},
+        controls={
+            FORGETFUL: control,
+            NONE: {HALF: half[NONE], "error with a memory (%)": errors[NONE]},
+        },
+        curves={"early": early, "plain": plain},
+    )
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
-    """Return the errors by what the memory reads, with shortcuts and without."""
-    figure = style.blank(height=4.2, title="A memory along depth reaches layers that nothing else reaches")
-    for axes, key, title in zip(
-        figure.subplots(1, 2),
-        ("with", "out"),
-        ("3 residual blocks", "18 blocks without shortcuts"),
-        strict=True,
-    ):
-        for sample in samples:
-            axes.plot(list(sample.curves[key]), list(sample.curves[key].values()), "o-", color=style.BLUE, alpha=0.7)
+    """Return the error of early readouts with a memory and without, and the final one without shortcuts."""
+    figure = style.blank(height=4.2, title="A memory helps where there are no shortcuts")
+    left, right = figure.subplots(1, 2)
+    for k, sample in enumerate(samples):
+        for (name, found), colour in zip(sample.curves["early"].items(), (style.GREY, style.BLUE), strict=True):
+            label = {NONE: "no memory", "every block": "memory of every block"}[name] if k == 0 else None
+            left.plot(range(1, len(found) + 1), found, "o-", color=colour, alpha=0.7, label=label)
+        names = ["none", "every block", "last block"]
+        right.plot(names, list(sample.curves["plain"].values()), "o-", color=style.BLUE, alpha=0.7)
+    left.set_title("6 residual blocks, a line per seed", loc="left")
+    left.set_xlabel("blocks before the readout")
+    left.set_ylabel("error on other digits (%)")
+    left.legend(frameon=False)
+    right.set_title("18 blocks without shortcuts", loc="left")
+    right.set_xlabel("what the memory reads")
+    for axes in (left, right):
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("what the memory reads")
-        axes.set_ylabel("error on other digits (%)")
-        axes.set_title(title, loc="left")
         style.tidy(axes)
     return figure
 
