@@ -38,7 +38,7 @@ DEPTHS = {"plain": (1, 2, 4, 8), "residual": (1, 2, 4, 8, 16), "gated": (1, 2, 4
 DEPTHS |= {"normalised": (4, 8, 16, 32, 50), "scaled": (4, 16, 50)}
 OUTPUTS = {"plain": 20, "gated": 20, "residual": 4, "normalised": 4, "scaled": 2}  # many where it is small
 LAYERS, WIDTH, EPOCHS, EPOCHS_LARGE = 200, 32, 5, 20  # of the networks that are trained
-RATE, RATES = 0.002, (0.002, 0.0005)  # of looks-linear networks, and all that the control has
+RATE, RATES, RATE_CLIPPED = 0.002, (0.002, 0.0005), 0.005  # of looks-linear networks, and of the controls
 GUESSED = 90.0
 
 PLAIN = "slope of log2 correlation per plain layer, 1 to 8 layers"
@@ -83,7 +83,8 @@ CLAIM = Claim(
     "Normalised blocks lose somewhat more than L^-0.5; where updates are scaled, the law drawn is (1 + beta^2 L)^-0.5, "
     "as 1 / (beta sqrt(L)) is above 1. Statistics of the batch are held constant on the way back. Of the trained "
     "controls, the one with He's weights is the same function of the same parameters; it has the better of the "
-    f"learning rates {RATES[0]:g} and {RATES[1]:g}. A network whose loss is not finite counts as guessing.",
+    f"learning rates {RATES[0]:g} and {RATES[1]:g}, and counts as guessing where its loss is not finite. The other "
+    f"diverges at {RATES[0]:g}: it has {RATE_CLIPPED:g}, with gradients clipped at a norm of 1.",
 )  # fmt: skip
 
 
@@ -155,11 +156,14 @@ def deep(kind: str, seed: int) -> StagedNetwork:
     return chained(blocks, LinearStem(64, WIDTH, rng=rng), PooledHead(WIDTH, 10, rng=rng))
 
 
-def error(kind: str, rates: Sequence[float], seed: int, setting: Setting) -> float:
-    """Return the lowest error on other digits over learning rates, in percent."""
+def error(
+    kind: str, rates: Sequence[float], seed: int, setting: Setting, *, clipped: float | None = None
+) -> float:
+    """Return the lowest error on other digits over learning rates, in percent; gradients have this norm at most."""
     found = []
     for rate in rates:
-        options = {"epochs": EPOCHS_LARGE if setting.large else EPOCHS, "device": setting.device}
+        options = {"device": setting.device, "max_gradient_norm": clipped}
+        options["epochs"] = EPOCHS_LARGE if setting.large else EPOCHS
         try:
             network = digits.trained(deep(kind, seed), rng=seed, learning_rate=rate, **options)
             found.append(digits.error(network))
@@ -174,10 +178,10 @@ def measure(seed: int, setting: Setting) -> Sample:
     """Return how the correlation of gradients falls with depth, and what looks-linear networks learn."""
     rng, draws = np.random.default_rng(seed), DRAWS_LARGE if setting.large else DRAWS
 
-    def measured(kind: str, depths: Sequence[int]) -> np.ndarray:
-        return correlations(kind, depths, rng, 3 * draws if kind == "plain" else draws, setting.device)
+    def measured(kind: str, depths: Sequence[int], times: int) -> np.ndarray:
+        return correlations(kind, depths, rng, times, setting.device)
 
-    found = {kind: measured(kind, depths) for kind, depths in DEPTHS.items()}
+    found = {kind: measured(kind, depths, 3 * draws if kind == "plain" else draws) for kind, depths in DEPTHS.items()}
     two, many = DEPTHS["residual"].index(2), DEPTHS["normalised"]
     figures = {
         PLAIN: slope(DEPTHS["plain"], found["plain"]),
@@ -190,15 +194,15 @@ def measure(seed: int, setting: Setting) -> Sample:
         "correlation through 16 residual blocks without normalisation, over (3/4)^16": found["residual"][4] / 0.75**16,
     }
     controls = {
-        FROM_RESIDUAL: {PLAIN: slope(DEPTHS["plain"], measured("normalised", DEPTHS["plain"]))},
+        FROM_RESIDUAL: {PLAIN: slope(DEPTHS["plain"], measured("normalised", DEPTHS["plain"], draws))},
         FROM_PLAIN: {
-            NORMALISED: exponent(many, measured("plain", many)),
+            NORMALISED: exponent(many, measured("plain", many, 1)),
             RESIDUAL: found["plain"][DEPTHS["plain"].index(2)] / 0.75**2,
         },
         UNSCALED: {SCALED: found["normalised"][-1]},
         "rectifiers' own gates": {GATED: found["residual"][4] / 0.75**16},
         HE: {ERROR: error("he", RATES, seed, setting)},
-        BATCH_NORM: {ERROR: error("batch_norm", RATES[:1], seed, setting)},
+        BATCH_NORM: {ERROR: error("batch_norm", [RATE_CLIPPED], seed, setting, clipped=1.0)},
     }
     return Sample(figures=figures, controls=controls, curves=found)
 
