@@ -17,7 +17,8 @@ from cortexres import diagnostics, nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
 from cortexres.plots import Figure, style
 
-EPOCHS, UNITS = 15, 16  # few units, so that there is an error to lower
+EPOCHS, LEARNING_RATE = 15, 0.1  # at 0.02 the deepest network is not trained through, and all that is shallower gains
+UNITS = 16  # few, so that there is an error to lower
 DEPTHS, LARGE_DEPTHS = (2, 6, 18), (6, 18, 54)
 COUNTED, BASE = 5, 128  # blocks whose paths are counted, and a number above all counts; 257^5 is exact in float64
 
@@ -36,13 +37,19 @@ CLAIM = Claim(
     "many functions, wider and not deeper. Here: functions of two layers of 16 units on digits; the deep network has "
     "18 blocks, the shallow one 2.",
     published=Published("gain beyond a threshold of depth; 3.73 % error on CIFAR-10, 19.45 % on CIFAR-100"),
-    seeds=8,
+    seeds=6,
     checks=(
         Check(figure=DEEP, at_least=0.0, of="mean", control=TWICE),
         Check(figure=EQUAL, at_least=0.0, of="mean", control=HALF),
         Check(figure=BEYOND, at_least=0.0, of="mean", control=TWICE),
         Check(figure=PATHS, at_most=0.0, control=SINGLE, published=Published("(k + 1)^n paths")),
     ),
+    remarks="The paths are as many as published; the gain is not found. In 18 blocks a second function changed the error "
+    "no more than counting the first one twice, which adds no function but doubles the update. Against as many functions "
+    "in twice the blocks it is ahead, but 18 blocks of one function, with half the parameters, are as far ahead: here it "
+    "is the depth of 36 blocks that costs. Digits may need too little for a second function to help; the published "
+    "gains are of convolutional networks on CIFAR, after many more steps. With 15 epochs at a learning rate of 0.02 "
+    "nothing was other (eight seeds), except that errors of deep networks, not trained through, were larger.",
 )
 
 
@@ -63,7 +70,8 @@ def network(blocks: int, functions: int, *, rng: int, scale: float = 1.0) -> nn.
 def error(blocks: int, functions: int, seed: int, setting: Setting, *, scale: float = 1.0) -> float:
     """Return the error of a trained network on digits that it has not seen, in percent."""
     made = network(blocks, functions, rng=seed, scale=scale)
-    return digits.error(digits.trained(made, rng=seed, epochs=EPOCHS, device=setting.device))
+    options = {"epochs": EPOCHS, "learning_rate": LEARNING_RATE, "device": setting.device}
+    return digits.error(digits.trained(made, rng=seed, **options))
 
 
 def paths_counted(functions: int) -> list[int]:
@@ -100,6 +108,8 @@ def measure(seed: int, setting: Setting) -> Sample:
         PATHS: miscounted(2),
         "gain by a second function, shallow network (points)": gain[shallow],
         "error of two functions, deep network (%)": errors[deep, 2],
+        "error of one function, deep network (%)": errors[deep, 1],
+        "error of one function, twice as deep (%)": deeper,
     }
     controls = {
         TWICE: {DEEP: gain_twice[deep], BEYOND: gain_twice[deep] - gain_twice[shallow]},
@@ -135,7 +145,9 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     right.axhline(0, color=style.BLACK, linewidth=0.8)
     right.set_xticks(range(len(gains)), [label for _, _, label in gains])
     right.set_ylabel("gain by a second function (points)")
-    left.set(xscale="log", xlabel="blocks", ylabel="error on other digits (%)")
+    left.set(xscale="log", xlabel="blocks", ylabel="error on other digits (%)", ylim=(0, None))
+    left.set_xticks([*depths, 2 * depths[-1]], [str(n) for n in (*depths, 2 * depths[-1])])
+    left.minorticks_off()
     for axes in (left, right):
         axes.legend(frameon=False)
         style.tidy(axes)

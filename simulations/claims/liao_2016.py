@@ -265,6 +265,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
             right.plot(READ_AT, sample.curves["over_time"][full], "o-", color=colour, label=None if k else label)
     left.set(xscale="log", yscale="log", xlabel="parameters", ylabel="error on other digits (%)")
     right.set(xlabel="step at which three areas are read", ylabel="error of a readout fitted there (%)", ylim=(0, None))
+    style.whole_numbers(right.xaxis)
     for axes in (left, right):
         axes.legend(frameon=False)
         style.tidy(axes)
