@@ -40,8 +40,8 @@ CLAIM = Claim(
     ),
     seeds=5,
     remarks="The control is the same LSTM with the same parameters, which reads the last block only. Without shortcuts "
-    "the memory is a path by which early layers are read and learn, and it lowers the error, but not to the 20 % that "
-    "were asked for in advance. With shortcuts the state itself is such a path, and digits leave little to gain.",
+    "the memory is a path by which early layers are read and learn, and it lowers the error on average, but not to "
+    "the 20 % that were asked for in advance. With shortcuts the state itself is such a path, and digits leave little to gain.",
 )
 
 
@@ -123,7 +123,7 @@ def measure(seed: int, setting: Setting) -> Sample:
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     """Return the error of early readouts with a memory and without, and the final one without shortcuts."""
-    figure = style.blank(height=4.2, title="A memory helps where there are no shortcuts")
+    figure = style.blank(height=4.2, title="A memory helps on average without shortcuts, hardly with them")
     left, right = figure.subplots(1, 2)
     for k, sample in enumerate(samples):
         for (name, found), colour in zip(sample.curves["early"].items(), (style.GREY, style.BLUE), strict=True):
