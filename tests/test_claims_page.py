@@ -95,6 +95,13 @@ def test_an_outcome_without_its_figure_is_refused_before_the_page_changes(tmp_pa
     assert not (tmp_path / "docs" / "claims.md").exists()
 
 
+def test_an_outcome_without_a_spread_is_not_recorded(tmp_path: Path) -> None:
+    few = judge(claim(name="a_2000"), samples([2.0, 2.0]), minutes=0.0)
+    with pytest.raises(DataFileError, match="got a_2000 of 2 seeds, expected 3 or more to record it"):
+        page.write([few], tmp_path / "results", tmp_path / "docs")
+    assert not (tmp_path / "docs").exists()
+
+
 def test_the_first_check_stands_for_the_claim_with_its_control() -> None:
     cells = dict(zip(SUITE_HEADER, suite_row(outcome("a_2000")), strict=True))
     assert cells["measured"] == f"{FIGURE}: 2; {CONTROL}: 0"

@@ -33,10 +33,15 @@ def write(outcomes: Sequence[Outcome], results: Path, docs: Path) -> Path:
     Raises
     ------
     DataFileError
-        If a figure is not there, or a file cannot be written.
+        If an outcome is of fewer than three seeds, a figure is not there, or a file cannot be written.
     """
     ordered = sorted(outcomes, key=lambda outcome: outcome.name)
     for outcome in ordered:
+        if outcome.seeds < 3:
+            raise DataFileError(
+                f"got {outcome.name} of {outcome.seeds} seeds, expected 3 or more to record it; run it again without "
+                "--seeds"
+            )
         figure = results / outcome.name / "figure.png"
         if not figure.is_file():
             raise DataFileError(f"got no {figure}, expected the figure of {outcome.name}; run it again")
