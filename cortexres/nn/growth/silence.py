@@ -31,8 +31,8 @@ def silence_(transform: nn.Module) -> nn.Module:
     Raises
     ------
     ArgumentError
-        If the residual function is not of this package, its last normalisation has no scale, or its last activation
-        is not 0 at 0.
+        If the residual function is not of this package, its last normalisation has no scale, or it ends in an
+        activation that is not 0 at 0, or flat there (relu: no gradient would reach the zeros).
 
     References
     ----------
@@ -83,10 +83,17 @@ def _of_layer(layer: Layer) -> nn.Module:
 
 
 def _check_rest(activation: Callable[[Tensor], Tensor], *, used: bool) -> None:
-    if used and bool(activation(torch.zeros(1)) != 0):
+    """Raise where a residual function ends in an activation that zeros do not silence, or silence for good."""
+    if not used:
+        return
+    with torch.enable_grad():
+        rest = torch.zeros(1, requires_grad=True)
+        (slope,) = torch.autograd.grad((value := activation(rest)).sum(), rest)
+    if bool(value != 0) or bool(slope == 0):
         raise ArgumentError(
-            "got a residual function that ends in an activation which is not 0 at 0, expected relu, tanh or another "
-            "that is: no weights silence it; insert it with by='scale'"
+            f"got a residual function that ends in an activation of value {float(value.detach()):g} and slope "
+            f"{float(slope):g} at 0, expected value 0 and a slope, as of tanh: zeros would not silence it, or never "
+            "learn; insert it with by='scale'"
         )
 
 
