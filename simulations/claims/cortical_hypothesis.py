@@ -26,12 +26,13 @@ from cortexres.plots import Figure, style
 DT_MS, DURATION_MS, SETTLE_MS = 5.0, 120.0, 80.0
 FIRST_MS, LATE_MS = (10.0, 20.0), (60.0, DURATION_MS)  # by then x alone has said all it can; by then F has
 AREA, CHAIN, AREAS = "ei_assemblies", "area_hierarchy", ("V1", "V2", "V4")
-SAMPLED = 400  # Poisson trials of a network's states
+SAMPLED = 200  # Poisson trials of a network's states
 
 # The derived network, and what lacks one thing or is another thing.
 DERIVED, W0, SHUFFLED, PERMUTED = "derived", "W = 0", "best of 10 with shuffled weights", "images permuted"
 CONSTANT, HELD = "the circuit's own final rates, constant", "recurrent input held as at rest"
 NO_DEPTH, INPUT, OTHERS = "the first area's time for all", "the input x alone", "best of 4 networks, trained or not"
+NETWORK = "in the derived network"
 
 RATES = "R2 of the rates over time, less its ceiling"
 SHAPE = "R2 of the rates' shape (each less its late mean), denoised"
@@ -40,7 +41,7 @@ TAKEN = "R2 of what silencing recurrence takes, denoised"
 LEFT = "R2 of what silencing recurrence leaves, denoised"
 SHARE = "feedforward share of the evoked excitation (%)"
 HIGHER = "R2 of the rates in areas V2 and V4, less its ceiling"
-DEPTH = "rise times of three areas, circuit less network, largest (ms)"
+DEPTH = "rise times of three areas, circuit less network, mean of absolute values (ms)"
 ONCE = "image told from 5 ms of one trial, at 10-20 ms (%)"
 ADDED = "image told from 5 ms of one trial, at 60-120 ms, less with recurrent input held (points)"
 REFINED = "network: errors at 10-20 ms that are gone at 60-120 ms (%)"
@@ -77,9 +78,19 @@ CLAIM = Claim(
         *(Check(figure=HIGHER, at_least=-0.05, control=name) for name in (W0, SHUFFLED)),
         Check(figure=DEPTH, at_most=5.0, control=NO_DEPTH),
         Check(figure=ONCE, at_least=50.0, control=PERMUTED),
-        Check(figure=ADDED, at_least=3.0, control=SHUFFLED),
+        Check(figure=ADDED, at_least=3.0, control=W0),
         *(Check(figure=REFINED, at_least=30.0, control=name) for name in (W0, HELD)),
     ),
+    remarks="Statistics and bounds were settled on other draws of synapses, noise and images than these. A circuit "
+    "stands in for cortex; no recording is used. Nothing is fitted, but only inside the regime of the mean field: "
+    "strong, oscillating or little noisy circuits have no such network, and say nothing for the conjecture. The linear "
+    "CKA of the input alone comes near that of the derived network: geometry is little evidence. That the net "
+    "recurrent input has the sign of x is so in this circuit; in balanced ones it cancels x, while excitation is "
+    "shared alike. What recurrence adds to the answer in the end is measured in the circuit, against the circuit with "
+    "its recurrent input held as at rest. That errors are mended in time by recurrence alone is shown in the network, "
+    "with independent spikes; 50 trials of the circuit are too few for it, and its cells share noise, which recurrence "
+    "amplifies like the signal. The answer is of single bins: a reader that sums over time gains without recurrence "
+    "too.",
 )
 
 
@@ -99,7 +110,7 @@ def measure(seed: int, setting: Setting) -> Sample:
 
 def simulated(seed: int, setting: Setting) -> Runs:
     """Return the circuits' responses to digits of this seed."""
-    (count, trials), (few, area_trials) = ((40, 20), (20, 10)) if setting.large else ((10, 5), (8, 2))
+    count, trials, area_trials = (40, 20, 10) if setting.large else (10, 5, 3)
     images = stimuli.digits(count, rng=np.random.default_rng([seed, 6]))
     one, three = circuits.load(AREA), circuits.load(CHAIN)
     options = {"duration_ms": DURATION_MS, "settle_ms": SETTLE_MS, "rng": seed, "jobs": 1, "progress": False}
@@ -107,7 +118,7 @@ def simulated(seed: int, setting: Setting) -> Runs:
         images=images,
         silencing=circuits.silencing(one, images, trials=trials, window_ms=LATE_MS, **options),
         held=circuits.simulate(with_input_held(one), images, trials=trials, **options),
-        areas=circuits.simulate(three, images.isel(stimulus=slice(few)), trials=area_trials, **options),
+        areas=circuits.simulate(three, images, trials=area_trials, **options),
     )
 
 
@@ -129,8 +140,7 @@ def compared(runs: Runs, seed: int) -> Sample:
     circuit, chain = circuits.load(AREA), circuits.load(CHAIN)
     brain, silenced = side(runs.silencing, "intact"), side(runs.silencing, "silenced")
     networks = derived_and_nulls(circuit, brain, runs.images, seed)
-    few = runs.images.sel(stimulus=runs.areas["stimulus"].values)
-    in_areas = derived_and_nulls(chain, runs.areas, few, seed)
+    in_areas = derived_and_nulls(chain, runs.areas, runs.images, seed)
     answers = readouts(brain, runs.held, networks, circuit, seed)
     courses = area_courses(runs.areas, in_areas[DERIVED])
     figures: dict[str, dict[str, float]] = {}
@@ -246,7 +256,7 @@ def readouts(
     def sampled(name: str) -> xr.Dataset:
         return poisson_trials(networks[name], brain, cells=cells, trials=SAMPLED, rng=np.random.default_rng([seed, 8]))
 
-    found = {("circuit", name): course(brain, name) for name in (DERIVED, SHUFFLED, PERMUTED)}
+    found = {("circuit", name): course(brain, name) for name in (DERIVED, W0, SHUFFLED, PERMUTED)}
     found |= {("circuit", HELD): course(held, HELD)}
     return found | {("network", name): course(sampled(name), name) for name in (DERIVED, W0, HELD)}
 
@@ -263,8 +273,8 @@ def told(answers: Mapping[tuple[str, str], xr.DataArray]) -> Table:
         table[name][REFINED_CIRCUIT] = mended["circuit", name]
         table[name][NOISE] = late["circuit", name] - late["network", name]
     table[DERIVED] |= {ONCE: first["circuit", DERIVED], ADDED: late["circuit", DERIVED] - late["circuit", HELD]}
-    added = late["circuit", SHUFFLED] - late["circuit", HELD]
-    return table | {PERMUTED: {ONCE: first["circuit", PERMUTED]}, SHUFFLED: {ADDED: added}}
+    table[W0][ADDED] = late["circuit", W0] - late["circuit", HELD]
+    return table | {PERMUTED: {ONCE: first["circuit", PERMUTED]}}
 
 
 def higher_areas(brain: xr.Dataset, networks: Networks) -> Table:
@@ -301,9 +311,10 @@ def area_courses(brain: xr.Dataset, network: xr.Dataset) -> dict[str, xr.DataArr
 def rise_times(courses: Mapping[str, xr.DataArray]) -> Table:
     """Return how far the areas' rise times are apart: areas above the courses, of an exponential its time constant."""
     circuit, network = (DT_MS * (1 - courses[name]).sum("time").values for name in ("circuit", "network"))
-    found = {DEPTH: float(np.abs(circuit - network).max())}
-    found |= {f"rise time of {area}, circuit (ms)": float(t) for area, t in zip(AREAS, circuit, strict=True)}
-    return {DERIVED: found, NO_DEPTH: {DEPTH: float(np.abs(circuit - network[0]).max())}}
+    names = [f"rise time of {area} (ms)" for area in AREAS]
+    found = {DEPTH: float(np.abs(circuit - network).mean())} | dict(zip(names, circuit.tolist(), strict=True))
+    in_network = dict(zip(names, network.tolist(), strict=True))
+    return {DERIVED: found, NETWORK: in_network, NO_DEPTH: {DEPTH: float(np.abs(circuit - network[0]).mean())}}
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
@@ -343,7 +354,7 @@ def _draw_taken(axes: Axes, samples: Sequence[Sample]) -> None:
 def _draw_answers(axes: Axes, samples: Sequence[Sample]) -> None:
     lines = ((DERIVED, style.BLUE, "recurrent"), (HELD, style.VERMILION, "recurrent input held"))
     answers = [sample.curves["answers"] for sample in samples]
-    for name, colour, label in (*lines, (SHUFFLED, style.GREY, "read with shuffled weights")):
+    for name, colour, label in (*lines, (W0, style.GREY, "recurrent, read with W = 0")):
         courses = np.stack([found["circuit", name] for found in answers])
         times = answers[0]["circuit", name]["time"].values
         axes.plot(times, courses.mean(axis=0), color=colour, label=f"circuit, {label}")
