@@ -39,9 +39,10 @@ CLAIM = Claim(
         Check(figure=DEEP, at_most=20.0, control=FORGETFUL),
     ),
     seeds=5,
-    remarks="The control is the same LSTM with the same parameters, which reads the last block only. Without shortcuts "
-    "the memory is a path by which early layers are read and learn, and it lowers the error on average, but not to "
-    "the 20 % that were asked for in advance. With shortcuts the state itself is such a path, and digits leave little to gain.",
+    remarks="The control is the same LSTM with the same parameters, which reads the last block only. Without "
+    "shortcuts the memory is a path by which early layers are read and learn, and it lowers the error on "
+    "average, but not to the 20 % that were asked for in advance. With shortcuts the state itself is such a "
+    "path, and digits leave little to gain.",
 )
 
 

@@ -46,10 +46,11 @@ CLAIM = Claim(
     remarks="The published networks have normalisation inside their branches and fail after ten thousands of steps; "
     "these have none and fail within twenty. Scaling by s also multiplies what a step of training does to the "
     "sum by s * s, which by itself moves the learning rates that train; that the lowest error over all of "
-    "them falls is beyond this. Low rates train the unscaled network too, though worse in one epoch, where "
-    "the source found that lowering them did not help. No threshold near 1000 units was seen: unscaled, the "
-    "network of 64 units did not train in one epoch at any rate, for the sum grows with depth whatever the "
-    "width. With normalisation inside the branches, the wide network trained unscaled as well.",
+    "them falls is beyond this (a check added after the map was seen). Low rates train the unscaled network "
+    "too, though worse in one epoch, where the source found that lowering them did not help. No threshold "
+    "near 1000 units was seen: unscaled, the network of 64 units did not train in one epoch at any rate, for "
+    "the sum grows with depth whatever the width. With normalisation inside the branches, the wide network "
+    "trained unscaled as well.",
 )
 
 
