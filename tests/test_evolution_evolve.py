@@ -158,7 +158,7 @@ def test_targets_are_their_formulas(name: str) -> None:
     spelled = task.name.replace("⁶", "**6").replace("⁴", "**4").replace("³", "**3").replace("²", "**2")
     spelled = spelled.replace("2x", "2*x").replace(") cos", ")*cos").replace("ln", "log")
     expected = [eval(spelled, {"x": v, "sin": np.sin, "cos": np.cos, "log": np.log}) for v in x]
-    np.testing.assert_allclose(task.target, expected, atol=1e-12)
+    np.testing.assert_allclose(task.target, expected, atol=1e-11)
     assert task.error(task.target) == 0
     assert task.error(task.target + 0.5) == pytest.approx(0.5)
     assert task.error(np.full((3, 5), np.nan)).tolist() == [np.inf] * 3

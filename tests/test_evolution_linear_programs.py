@@ -105,6 +105,11 @@ def test_many_programs_give_what_each_gives_alone_whatever_they_are_beside(monke
     np.testing.assert_array_equal(machine.run(programs, CASES), whole)
 
 
+def test_whole_numbers_are_divided_like_others() -> None:
+    halves = straight((PLUS, 1, 4, 4), (OVER, 0, 4, 1))
+    np.testing.assert_array_equal(Machine().run(halves, np.array([[1, 2, 3]])), 0.5)
+
+
 def test_overflow_is_infinite_without_a_warning() -> None:
     program = np.repeat(straight((TIMES, 0, 0, 0)), 20, axis=0)
     assert np.isinf(Machine().run(program, np.array([[3.0]])))

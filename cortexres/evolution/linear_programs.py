@@ -131,8 +131,8 @@ class Machine:
 
     def _memories(self, programs: np.ndarray, cases: np.ndarray) -> Iterator[np.ndarray]:
         """Give the memory (program, source, case), changed in place, before and after each instruction."""
-        start = np.arange(self.registers) % self.inputs
-        memory = np.repeat(np.concatenate([cases[start], cases])[None], len(programs), axis=0)
+        start = cases[np.arange(self.registers) % self.inputs]
+        memory = np.repeat(np.concatenate([start, cases]).astype(float)[None], len(programs), axis=0)
         rows = memory.reshape(-1, cases.shape[1])
         base = np.arange(len(programs)) * self.sources
         yield memory

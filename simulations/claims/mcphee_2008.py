@@ -66,7 +66,15 @@ CLAIM = Claim(
         Check(figure=LENGTH, at_least=1.0, of="mean", control=TWICE, published=Published("often larger")),
         Check(figure=SAME, at_most=1e-12, control=ALWAYS),
     ),
-    remarks="",
+    remarks="Only the abstract of the source was at hand: its problems, values of gamma and system are not known, so "
+    "that problems and rates are common ones and gamma was fixed at 0.5 beforehand. Errors are in units of each "
+    "target's deviation, and ratios are of means over problems, because on the quartic all hard runs of a seed can be "
+    "exact. Numbers of runs were set after a pilot of 5 x 16, in which the error's ratio was 0.86 and its interval "
+    "reached 1.04; no run of the pilot is counted here. Soft assignment is better where an approximation is all that "
+    "can be had, alike on the sextic, where hard runs are exact in a third and far off in the rest, and worse on the "
+    "quartic, which hard runs solve. A smoother landscape is no claim of the source and is not checked: expected, and "
+    "not found in the raw correlation of fitness over mutations, because of the hard programs' many mutations without "
+    "effect; mutations that have one move fitness less with soft assignment.",
 )
 
 
@@ -145,11 +153,12 @@ def mean(runs: Sequence[dict[str, np.ndarray]], of: str, by: str = "mean") -> fl
 
 
 def compared(soft: Sequence[dict[str, np.ndarray]], hard: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
-    """Return the figures of soft against hard runs; only the first two problems have exact solutions."""
+    """Return the figures of soft against hard runs; exact solutions are looked for where there are any."""
+    able = [k for k, problem in enumerate(PROBLEMS) if problem.rational]
     return {
         SPREAD: mean(soft, "error", "std") / mean(hard, "error", "std"),
         ERROR: mean(soft, "error") / mean(hard, "error"),
-        EXACT: mean(soft[:2], "exact") - mean(hard[:2], "exact"),
+        EXACT: mean([soft[k] for k in able], "exact") - mean([hard[k] for k in able], "exact"),
         BEST: mean(soft, "ineffective") / mean(hard, "ineffective"),
         LENGTH: mean(soft, "length") / mean(hard, "length"),
     }
@@ -236,7 +245,7 @@ def _every_run(axes: Any, samples: Sequence[Sample]) -> None:
             place = k + shift + np.linspace(-0.15, 0.15, errors.size)
             axes.semilogy(place, errors, ".", color=COLOURS[gamma], ms=3, alpha=0.4, label=label)
             axes.plot([k + shift - 0.18, k + shift + 0.18], [np.median(errors)] * 2, color=style.BLACK, lw=2)
-    axes.set_xticks(range(len(PROBLEMS)), evolution.PROBLEMS, fontsize=9)
+    axes.set_xticks(range(len(PROBLEMS)), [name.replace("logarithms", "logs") for name in evolution.PROBLEMS])
     axes.set_ylabel(f"error (% of deviation; {FLOOR:g}: less)")
     axes.set_title("Best of run: every run, median", loc="left")
     axes.legend(frameon=False, fontsize=9, markerscale=4, loc="lower right")
