@@ -68,12 +68,12 @@ CLAIM = Claim(
         Check(figure=MULTIPLE, at_least=1.0, at_most=1.0, control=SINGLE),
     ),
     remarks="Single blocks are deleted everywhere. For several, and for shuffles, the first block stays in its place: "
-    "like the blocks of the paper that change the shape of the state, which are not shuffled either, it does what no "
-    "other does (its update is larger than its input), and deleting it alone costs nearly all. That was chosen after "
-    "both had been seen; the figures with it are given beside. The plain control has 18 blocks, since 54 do not train, "
-    "and errs often even when intact: costs are held to its own error, and one of 8 blocks, which learns, is given "
-    "beside. The control of the paths keeps the trained blocks and multiplies what each adds by ten: then gradient "
-    "grows with length. Training on the effective paths alone is not run.",
+    "like a block that changes the shape of the state, which could not change places, it does what no other "
+    "does (its update is larger than its input), and deleting it alone costs nearly all. That was chosen after "
+    "both had been seen; the figures with it are given beside. The plain control has 18 blocks, since 54 do "
+    "not train, and errs often even when intact: costs are held to its own error, and one of 8 blocks, which "
+    "learns, is given beside. The control of the paths keeps the trained blocks and multiplies what each adds "
+    "by ten: then gradient grows with length. Training on the effective paths alone is not run.",
 )
 
 
