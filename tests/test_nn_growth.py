@@ -42,7 +42,7 @@ def blocks(transform: str, count: int, *, norm: nn.Norm | None = None, shortcut:
     made = [TRANSFORMS[transform](norm=norm, rng=k, dtype=torch.float64) for k in range(count)]
     for one in made:
         for name, rows in one.state_dict().items():
-            if ".norm" in name and rows.is_floating_point():
+            if "norm" in name and rows.is_floating_point():
                 rows += torch.rand(rows.shape, dtype=rows.dtype, generator=torch.Generator().manual_seed(2))
     return [nn.Block(one, shortcut()) for one in made]
 
@@ -101,6 +101,13 @@ def test_new_blocks_differ_and_come_from_rng() -> None:
     assert not torch.equal(first, second)
     assert all(torch.equal(value, same.state_dict()[key]) for key, value in one.state_dict().items())
     assert not all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+def test_a_new_block_is_like_the_one_before_it() -> None:
+    one, other = blocks("PreactivatedDense", 1)[0], blocks("Dense", 1)[0]
+    new = growth.insert(nn.Recurrent([one, other], injection="first"), [0, 1, 2], rng=0)
+    kinds = [type(block.transform) for block in new.blocks]
+    assert kinds == [nn.PreactivatedDense] * 3 + [nn.Dense] * 2
 
 
 def test_the_network_itself_is_left_alone() -> None:
