@@ -187,7 +187,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     for axes in (left, right):
         axes.set_xticks(places, [str(look) for look in looks])
         axes.set_xlabel("epochs")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower left", ncols=2 if axes is left else 1, fontsize=9)
         style.tidy(axes)
     return figure
 
