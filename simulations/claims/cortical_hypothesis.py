@@ -81,10 +81,12 @@ CLAIM = Claim(
         Check(figure=ADDED, at_least=3.0, control=W0),
         *(Check(figure=REFINED, at_least=30.0, control=name) for name in (W0, HELD)),
     ),
-    remarks="Statistics and bounds were settled on three other draws of synapses, noise and images, where some first "
-    "choices were given up as too noisy for so few trials: the area that is furthest off in time (by the same bound it "
-    "fails: V2 is up to 7 ms late), the circuit's answers bin by bin against the network's, and shuffled weights as the "
-    "control of what recurrence adds (in one draw of three they read as well). A circuit stands in for cortex; no recording is used. Nothing is fitted, but only inside the regime of the mean field: "
+    remarks="Statistics and bounds were settled on other draws of synapses, noise and images. Some first choices were "
+    "given up there: the largest of the three differences of rise times (it fails here by the same bound: V2 is 3 to 7 "
+    "ms late), the circuit's answers bin by bin against the network's (no nearer, in one draw, than with the input "
+    "held), points gained in place of errors mended, and shuffled weights as the control of what recurrence adds (in "
+    "one draw of three they read well). A circuit stands in for cortex; no recording is used. Nothing is fitted, but "
+    "only inside the regime of the mean field: "
     "strong, oscillating or little noisy circuits have no such network, and say nothing for the conjecture. The linear "
     "CKA of the input alone comes near that of the derived network: geometry is little evidence. That the net "
     "recurrent input has the sign of x is so in this circuit; in balanced ones it cancels x, while excitation is "
