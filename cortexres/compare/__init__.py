@@ -34,6 +34,7 @@ from cortexres.compare.encoding.classifiers import Classifier, max_correlation, 
 from cortexres.compare.encoding.encode import encode
 from cortexres.compare.encoding.generalise import generalise
 from cortexres.compare.encoding.generalise_across import generalise_across
+from cortexres.compare.encoding.likelihood_readout import likelihood_readout, poisson_trials
 from cortexres.compare.encoding.shared_maps import SharedMap, procrustes_map, ridge_map, same_units_map
 from cortexres.compare.inference.clusters import Clusters
 from cortexres.compare.inference.corrections import FalseDiscoveryRate, MaxStatistic
@@ -152,6 +153,7 @@ __all__ = [
     "kendall_similarity",
     "latency_depth",
     "lesion_profile",
+    "likelihood_readout",
     "linear_cka",
     "linear_cka_biased",
     "linear_cka_minibatch",
@@ -171,6 +173,7 @@ __all__ = [
     "paired_difference",
     "participation_ratio",
     "permute_stimuli",
+    "poisson_trials",
     "power",
     "procrustes_angle",
     "procrustes_distance",

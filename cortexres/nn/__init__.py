@@ -1,7 +1,7 @@
 """Residual networks that are recurrent ones, in torch: blocks, recurrence, whole networks, training and recording."""
 
 from cortexres.definitions import list_networks
-from cortexres.nn import balance, dale
+from cortexres.nn import balance, dale, growth
 from cortexres.nn.areas.adjacency import Area, Connection, delay_steps
 from cortexres.nn.areas.cornet_rt import CornetRT
 from cortexres.nn.areas.cornet_s import CornetS
@@ -13,6 +13,7 @@ from cortexres.nn.inputs import inputs_of
 from cortexres.nn.networks.create import build, create
 from cortexres.nn.networks.front_end_network import ResidualNetwork
 from cortexres.nn.networks.heads import PooledHead
+from cortexres.nn.networks.mixed_dilated import MixedDilated
 from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
@@ -70,6 +71,7 @@ __all__ = [
     "Linear",
     "LinearStem",
     "LooksLinear",
+    "MixedDilated",
     "MultiResidual",
     "MultiState",
     "NoShortcut",
@@ -98,6 +100,7 @@ __all__ = [
     "delay_steps",
     "find_additions",
     "from_rnn",
+    "growth",
     "inputs_of",
     "list_networks",
     "load_network",

@@ -17,10 +17,9 @@ from scipy.linalg import hadamard
 from torch import nn
 
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, main
-from cortexres.diagnostics.grid_tensors import grid_tensor, matricisation_rank, matricised
-from cortexres.diagnostics.mode_trees import mode_tree
+from cortexres.diagnostics import grid_tensor, matricisation_rank, matricised, mode_tree
+from cortexres.nn import MixedDilated
 from cortexres.nn.initial import generator_from
-from cortexres.nn.networks.mixed_dilated import MixedDilated
 from cortexres.plots import Figure, style
 
 WIDTHS, WIDTHS_LARGE, GROUPS = (2, 3, 4, 5), (2, 3, 4, 5, 6), (2, 3, 4)

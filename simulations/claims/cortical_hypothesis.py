@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from cortexres import bridge, circuits, compare, controls, nn, stimuli, summary
 from cortexres.circuits import perturb
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, main
-from cortexres.compare.encoding.likelihood_readout import likelihood_readout, poisson_trials
+from cortexres.compare import likelihood_readout, poisson_trials
 from cortexres.definitions import Circuit, with_values
 from cortexres.meanfield import baseline_inputs, fixed_point, mean_field
 from cortexres.plots import Figure, style

@@ -20,7 +20,7 @@ from scipy import stats
 
 from cortexres import diagnostics, nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
-from cortexres.diagnostics.later_blocks import later_blocks
+from cortexres.diagnostics import later_blocks
 from cortexres.plots import Figure, style
 
 Figures = dict[str, float]
