@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from toy_claims import CONTROL, FIGURE, claim, sample, samples
@@ -93,7 +93,7 @@ def test_a_claim_holds_where_its_checks_are_met_and_fail_without_the_effect() ->
     assert outcome.holds
     (line,) = outcome.lines
     assert (line.values, line.control_values) == ((2.0, 3.0, 4.0), (0.0, 0.0, 0.0))
-    assert (line.met, line.control_met, line.wanted) == (True, False, ">= 1")
+    assert (line.met, line.control_fails, line.wanted) == (True, True, ">= 1")
     assert (outcome.seeds, outcome.minutes, outcome.published) == (3, 0.5, "9.8 N per kg")
 
 
@@ -101,12 +101,25 @@ def test_a_check_that_its_control_meets_shows_nothing() -> None:
     outcome = judge(claim(), samples([2.0, 3.0, 4.0], [1.0, 2.0, 5.0]), minutes=0.0)
     assert outcome.lines[0].met
     assert not outcome.holds
-    assert "CONTROL PASSED" in claim_text(outcome)
+    assert "CONTROL DOES NOT FAIL" in claim_text(outcome)
     assert "DOES NOT HOLD" in claim_text(outcome)
 
 
-def test_a_control_fails_where_one_seed_of_it_does() -> None:
-    assert judge(claim(), samples([2.0, 3.0, 4.0], [2.0, 2.0, 0.5]), minutes=0.0).holds
+@pytest.mark.parametrize("control", [[2.0, 0.5, 0.5], [0.5, 0.5, math.nan]])
+def test_a_control_fails_at_every_seed_or_shows_nothing(control: list[float]) -> None:
+    assert not judge(claim(), samples([2.0, 3.0, 4.0], control), minutes=0.0).holds
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=8))
+def test_the_control_of_a_mean_differs_from_the_effect_by_a_paired_t_test(pairs: list[tuple[float, float]]) -> None:
+    """A control whose interval is wide, and not away from the effect, is no control that fails."""
+    values, without = (list(column) for column in zip(*pairs, strict=True))
+    assume(np.ptp(np.subtract(values, without)) > 1e-3)
+    check = Check(figure=FIGURE, at_least=0.0, of="mean")
+    test = stats.ttest_rel(values, without)
+    if abs(test.pvalue - 0.05) > 1e-9:
+        assert check.fails_without(without, values) == (not check.met(without) and test.pvalue < 0.05)
 
 
 def test_one_failed_check_of_several_is_enough() -> None:

@@ -48,8 +48,8 @@ class Check:
         What must lie in the range: the figure at every seed, or the 95 % interval (Student's t over seeds) of its
         mean. A direction without a margin, such as a difference above zero, needs the second.
     control : str, optional
-        The control for which the same check must fail, by its name in `Sample.controls`; None where the figure has
-        no meaning without the effect.
+        The control for which the same check must fail (see `fails_without`), by its name in `Sample.controls`; None
+        where the figure has no meaning without the effect.
     published : Published, optional
         The source's own figure.
 
@@ -100,6 +100,26 @@ class Check:
             raise ArgumentError(f"got {found.size} seeds for {self.figure!r}, expected {self.least_seeds} or more")
         low, high = interval(found) if self.of == "mean" else (found.min(), found.max())
         return bool(self.bounds[0] <= low and high <= self.bounds[1])  # False where a value is NaN
+
+    def fails_without(self, without: Sequence[float], values: Sequence[float]) -> bool:
+        """Return whether the check fails where the effect is removed, by more than one unlucky seed.
+
+        The control must be out of the range at every seed. Where the mean is judged, its interval must not lie in the
+        range, and the effect must differ from it: the 95 % interval of the paired differences leaves out 0. A control
+        that is not a number, such as that of a training that diverged, shows nothing.
+
+        Parameters
+        ----------
+        without, values : sequence of float
+            The figure without and with the effect, one value per seed, in the same order.
+        """
+        control = np.asarray(without, dtype=float)
+        if not np.isfinite(control).all():
+            return False
+        if self.of == "every seed":
+            return bool(((control < self.bounds[0]) | (control > self.bounds[1])).all())
+        low, high = interval(np.asarray(values, dtype=float) - control)
+        return not self.met(without) and not low <= 0 <= high
 
     def wanted(self) -> str:
         """Return the range as people write it."""

@@ -31,8 +31,8 @@ class Line:
         Name of the control, empty where there is none.
     control_values : tuple of float
         The figure of the control, one per seed.
-    met, control_met : bool or None
-        Whether the check is met, and by the control; None where there is no check or no control.
+    met, control_fails : bool or None
+        Whether the check is met, and whether it fails for the control; None where there is no check or no control.
     """
 
     figure: str
@@ -42,12 +42,12 @@ class Line:
     control: str = ""
     control_values: tuple[float, ...] = ()
     met: bool | None = None
-    control_met: bool | None = None
+    control_fails: bool | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the check is met and its control fails; a figure without a check always holds."""
-        return self.met is not False and self.control_met is not True
+        return self.met is not False and self.control_fails is not False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ def _checked(check: Check, samples: Sequence[Sample]) -> Line:
         control=check.control,
         control_values=others,
         met=met,
-        control_met=check.met(others),
+        control_fails=check.fails_without(others, values),
     )
 
 

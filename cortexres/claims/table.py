@@ -37,7 +37,7 @@ def line_row(line: Line) -> tuple[str, ...]:
 
 
 def _what_failed(line: Line) -> str:
-    return "FAILED" if line.met is False else "CONTROL PASSED"
+    return "FAILED" if line.met is False else "CONTROL DOES NOT FAIL"
 
 
 def claim_text(outcome: Outcome) -> str:
