@@ -23,8 +23,8 @@ from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, 
 from cortexres.nn import growth
 from cortexres.plots import Figure, style
 
-WIDTH, FULL = 6, 8
-LEVELS = {1: 12, 2: 6, 4: 3, FULL: 2}  # epochs at each number of blocks
+WIDTH, FULL = 6, 16
+LEVELS = {1: 12, 2: 6, 4: 3, 8: 2, FULL: 1}  # epochs at each number of blocks
 RATES = (0.2, 0.4)
 SAVED = "error saved by growing, against full size from the start (points)"
 CHANGE = "change of the logits where blocks are inserted (largest)"
@@ -52,13 +52,14 @@ CLAIM = Claim(
         Check(figure=SAVED, at_least=0.0, of="mean", control=AGAIN),
         Check(figure=CHANGE, at_most=0.0, control=RANDOM),
     ),
-    seeds=12,
+    seeds=6,
     remarks="Structure comes on a schedule: nothing selects it, and speciation and crossover have no counterpart here. "
     f"Each network takes the best of {len(RATES)} learning rates by the digits of the test, which favours none. What "
-    "saves is to train a small network first; the smallest one, never grown, does as well on digits, which need no "
-    "depth: so growth is shown to lose nothing, not to be needed. Where structure is needed, NEAT on XOR, is run with "
-    "neat-python where it is installed, with the settings of its example and at most 100 generations (paper: 4,755 "
-    "evaluations and 2.35 hidden nodes on average, no failure in 100 runs).",
+    "saves is to train a small network first: the smallest, never grown, is the best of all on digits, which need no "
+    "depth. So growing is shown to beat starting large and, where it starts as the identity, to lose little, not to be "
+    "needed. With 8 blocks as the full size it saved 0.95 points (interval 0.04 to 1.86, 12 seeds). Where structure is "
+    "needed, NEAT on XOR, is run with neat-python where it is installed, with the settings of its example and at most "
+    "100 generations (paper: 4,755 evaluations and 2.35 hidden nodes on average, no failure in 100 runs).",
 )
 
 
@@ -150,7 +151,7 @@ def neat_on_xor(seed: int, *, grows: bool) -> dict[str, float]:
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     """Return the error over the compute spent, a line per seed, and that of networks of one size at its end."""
-    figure = style.blank(height=4.4, title="Error over compute: growing from 1 block, against 8 from the start")
+    figure = style.blank(height=4.4, title=f"Error over compute: growing from 1 block, against {FULL} from the start")
     axes = figure.subplots()
     spent = np.cumsum([epochs * cost(blocks) for blocks, epochs in LEVELS.items()]) / 1000
     for k, sample in enumerate(samples):
@@ -158,7 +159,7 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         for name, colour, where, values, kind in (
             ("grown, new blocks of random weights", style.ORANGE, spent, sample.curves["random"], "o:"),
             ("grown, new blocks start as the identity", style.BLUE, spent, sample.curves["grown"], "o-"),
-            ("8 blocks from the start", style.VERMILION, 1.02 * spent[-1:], [ends[LARGE]], "D"),
+            (f"{FULL} blocks from the start", style.VERMILION, 1.02 * spent[-1:], [ends[LARGE]], "D"),
             ("1 block, never grown", style.GREEN, 1.04 * spent[-1:], [ends[SMALL]], "s"),
         ):
             axes.plot(where, values, kind, color=colour, alpha=0.8, label=None if k else name)
@@ -166,8 +167,8 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
         axes.annotate(f"{blocks} block{'s' * (blocks > 1)}", (at, 0.4), ha="center", fontsize=10, color=style.GREY)
     axes.set_xlabel("multiplications per digit, over all epochs (thousands)")
     axes.set_ylabel("error on other digits (%)")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=10)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.legend(frameon=False, fontsize=10, ncols=2, loc="upper left")
     style.tidy(axes)
     return figure
 
