@@ -1,4 +1,4 @@
-"""Two dilated networks that exchange channels once have ranks that one would need twice the exponent for. Cohen et al.
+"""One exchange of channels between dilated networks raises the exponent of the rank of what they compute. Cohen et al.
 
 ::
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -39,38 +40,50 @@ def exponent(k: int) -> float:
 
 CLAIM = Claim(
     name="cohen_2017",
-    title="One exchange between dilated networks almost squares the width that either would need",
+    title="One exchange between dilated networks raises the exponent of the rank",
     source="Cohen, Tamari & Shashua 2017, arXiv:1703.06846",
     statement="Dilated convolutional networks with dilations in different order combine their inputs in different "
     "trees. Two of them that exchange channels after one intermediate layer represent functions for which either alone "
     "would need almost the square of its width. Here: arithmetic circuits with random weights, 8 to 32 inputs; ranks "
     "of their exact tensors between two halves of the inputs. The gap is log rank, interconnected, over log rank, "
-    "alone; without limit on depth it goes to 2.",
-    published=Published("corollary 1: width (r/2)^(2 / (1 + 2^(1-k))), dilations of groups of k layers swapped"),
+    "alone; in these few layers it is 1.33 to 1.78, and only without limit on depth does it go to 2.",
+    published=Published(
+        "direction: an almost quadratic gap (abstract); width (r/2)^(2 / (1 + 2^(1-k))), corollary 1, was not read"
+    ),
     checks=(
         *(
             Check(
                 figure=GAPS[k],
                 at_least=exponent(k) - 0.005,
                 control=APART,
-                published=Published(f"{exponent(k):.4g} (corollary 1)"),
+                published=Published(f"{exponent(k):.4g} (corollary 1)", confirmed=False),
             )
-            for k in reversed(GROUPS)
+            for k in (3, 2, 4)  # on whole tensors first
         ),
-        Check(figure=ABOVE, at_most=1.0, control="interconnected", published=Published("1 or less")),
+        Check(
+            figure=ABOVE, at_most=1.0, control="interconnected",
+            published=Published("1 or less (theorem 1)", confirmed=False),
+        ),
         Check(figure=BELOW, at_least=1.0, control=APART),
-        Check(figure=NEEDED, at_least=11.0, control=APART, published=Published("5 or more: (5/2)^1.6 = 4.3")),
+        Check(
+            figure=NEEDED, at_least=11.0, control=APART,
+            published=Published("5 or more: (5/2)^1.6 = 4.3", confirmed=False),
+        ),
         Check(figure=ERROR, at_least=50.0, control=ONE),
     ),
-    remarks="Dilations of groups of k layers are swapped by reversing them. Weights are random orthogonal matrices: "
-    "with normal ones double precision loses the smallest singular values from 16 inputs on, as exact arithmetic does "
-    "not; and no weights give a single network more than its bound, which is reached here. With 32 inputs the tensor "
-    "is too large: the last layer multiplies what the network found in either half, and ranks multiply. The gap is one "
-    "of exponents: only from 9, 4 and 3 channels on (8, 16, 32 inputs) has one network with the channels of both the "
-    "lower rank. Rank is of exact representation: where weights are normal, hardly anything of the function is lost "
-    "with a lower rank (last figure); the last check has weights chosen so that all singular values are equal. "
-    "Rectifiers, and the gain in accuracy that the source finds on TIMIT, are not looked at.",
-)
+    remarks="Ranks of random weights are the same at every seed, so that seeds cannot differ in a check. Dilations of "
+    "groups of k layers are swapped by reversing them. Weights are random orthogonal matrices: with normal ones "
+    "double precision loses the smallest singular values from 16 inputs on, as exact arithmetic does not; and no "
+    "weights give a single network more than its bound, which is reached here. With 32 inputs the tensor is too "
+    "large: the last layer multiplies what the network found in either half, and ranks multiply; two networks that "
+    "are summed without exchange have at most the sum of their ranks there, which is what that control is given. One "
+    "network has the most that theorem 1 allows it. The gap is one of exponents, and with few channels far from a "
+    "square of the width (14 channels for two networks of 5): only from 9, 4 and 3 channels on (8, 16, 32 inputs) has"
+    " one network with the channels of both the lower rank. Rank is of exact representation: where weights are "
+    "normal, hardly anything of the function is lost with a lower rank (last figure); the last check has weights "
+    "chosen so that all singular values are equal. Rectifiers, and the gain in accuracy that the source finds on "
+    "TIMIT, are not looked at.",
+)  # fmt: skip
 
 
 def dilations(k: int) -> tuple[list[int], list[int]]:
@@ -110,10 +123,10 @@ def whole(width: int, k: int, *, rng: np.random.Generator, device: str) -> dict[
     }
 
 
-def halves(network: MixedDilated, k: int, weights: np.ndarray) -> list[np.ndarray]:
-    """Return the singular values of what the last layer of the first network multiplies: one factor for each half."""
+def halves(network: MixedDilated, k: int, weights: np.ndarray, *, which: int = 0) -> list[np.ndarray]:
+    """Return the singular values of what the last layer of one network multiplies: one factor for each half."""
     basis = torch.eye(network.width, dtype=torch.float64, device=network.weights[0].device)
-    tensor = grid_tensor(lambda inputs: network.streams(inputs)[0], basis, 2**k)
+    tensor = grid_tensor(lambda inputs: network.streams(inputs)[which], basis, 2**k)
     return [
         np.linalg.svd(matricised(np.tensordot(weight, tensor, 1), side), compute_uv=False)
         for weight, side in zip(weights, (range(2 ** (k - 1)), range(0, 2**k, 2)), strict=True)
@@ -121,12 +134,25 @@ def halves(network: MixedDilated, k: int, weights: np.ndarray) -> list[np.ndarra
 
 
 def product_rank(width: int, k: int, *, exchange: bool, rng: np.random.Generator, device: str) -> int:
-    """Return the rank of what the first of two networks computes in k + 1 layers, with random weights."""
+    """Return a rank in k + 1 layers, with random weights: of the first of two networks, or the most of their sum.
+
+    The first is among the functions of the two that exchange; without exchange, the rank of a sum is no more than the
+    sum of both ranks, which is returned.
+    """
     place = [k] if exchange else []
     network = MixedDilated(width, *dilations(k), exchange=place, rng=0, device=device, dtype=torch.float64)
-    singular = halves(rotated(network, rng), k, rng.normal(size=(2, width)))
-    epsilon = len(singular[0]) * np.finfo(np.float64).eps
-    return math.prod(int((values > epsilon * values[0]).sum()) for values in singular)
+    network = rotated(network, rng)
+    found = []
+    for which in (0,) if exchange else (0, 1):
+        singular = halves(network, k, rng.normal(size=(2, width)), which=which)
+        epsilon = len(singular[0]) * np.finfo(np.float64).eps
+        found.append(math.prod(int((values > epsilon * values[0]).sum()) for values in singular))
+    return sum(found)
+
+
+def bound(width: int, k: int) -> int:
+    """Return the most that the rank of one network of k + 1 layers can be, whichever its dilations (theorem 1)."""
+    return max(mode_tree([*chain, 2**k]).rank_bounds(rows(k), width)[1] for chain in dilations(k))
 
 
 def least_error(singular: Sequence[np.ndarray], width: int, tiles: int) -> float:
@@ -149,9 +175,6 @@ def measure(seed: int, setting: Setting) -> Sample:
     """Return ranks of networks with random weights, interconnected and alone."""
     rng, widths = np.random.default_rng(seed), WIDTHS_LARGE if setting.large else WIDTHS
     found = {(k, r): whole(r, k, rng=rng, device=setting.device) for k, r in [*((2, r) for r in widths), (3, 2)]}
-    bounds = {
-        (k, r): max(mode_tree([*chain, 2**k]).rank_bounds(rows(k), r)[1] for chain in dilations(k)) for k, r in found
-    }
     products = {
         (k, r): {
             name: product_rank(r, k, exchange=exchange, rng=rng, device=setting.device)
@@ -159,19 +182,17 @@ def measure(seed: int, setting: Setting) -> Sample:
         }
         for k, r in ((3, 5), (4, 2))
     }
-    alone = {place: max(ranks["one"], ranks["other"]) for place, ranks in found.items()}
-    alone[4, 2] = products[4, 2]["apart"]
 
     def figures(name: str) -> dict[str, float]:
         ranks = {2: (found[2, widths[-1]], (2, widths[-1])), 3: (found[3, 2], (3, 2)), 4: (products[4, 2], (4, 2))}
-        gaps = {GAPS[k]: math.log(rank[name]) / math.log(alone[place]) for k, (rank, place) in ranks.items()}
+        gaps = {GAPS[k]: math.log(rank[name]) / math.log(bound(place[1], k)) for k, (rank, place) in ranks.items()}
         return gaps | {
             BELOW: min(found[2, r][name] / r**4 for r in widths),
-            NEEDED: math.ceil(products[3, 5][name] ** (1 / 5) - 1e-9),
+            NEEDED: next(width for width in count(1) if bound(width, 3) >= products[3, 5][name]),
         }
 
     def above(*names: str) -> float:
-        return max(found[place][name] / bounds[place] for place in found for name in names)
+        return max(found[k, r][name] / bound(r, k) for k, r in found for name in names)
 
     network = MixedDilated(FLAT, *dilations(3), exchange=[3], rng=rng, device=setting.device, dtype=torch.float64)
     random = halves(network, 3, rng.normal(size=(2, FLAT)))
@@ -190,7 +211,7 @@ def measure(seed: int, setting: Setting) -> Sample:
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     """Return the ranks over width with 8 inputs, and the gap over the depth of the groups."""
-    figure = style.blank(height=4.2, title="One exchange of channels raises the exponent of the rank, almost twofold")
+    figure = style.blank(height=4.2, title="One exchange of channels raises the exponent of the rank")
     left, right = figure.subplots(1, 2)
     names = (
         ("mixed", "two networks, one exchange", style.BLUE),
