@@ -105,13 +105,18 @@ class Check:
         """Return whether the check fails where the effect is removed, by more than one unlucky seed.
 
         The control must be out of the range at every seed. Where the mean is judged, its interval must not lie in the
-        range, and the effect must differ from it: the 95 % interval of the paired differences leaves out 0. A control
-        that is not a number, such as that of a training that diverged, shows nothing.
+        range, and the effect must differ from it, towards the range: the 95 % interval of the paired differences leaves
+        out 0. A control that is not a number, such as that of a training that diverged, shows nothing.
 
         Parameters
         ----------
         without, values : sequence of float
             The figure without and with the effect, one value per seed, in the same order.
+
+        Raises
+        ------
+        ArgumentError
+            As `met`.
         """
         control = np.asarray(without, dtype=float)
         if not np.isfinite(control).all():
@@ -119,7 +124,9 @@ class Check:
         if self.of == "every seed":
             return bool(((control < self.bounds[0]) | (control > self.bounds[1])).all())
         low, high = interval(np.asarray(values, dtype=float) - control)
-        return not self.met(without) and not low <= 0 <= high
+        above = self.at_least is not None and low > 0
+        below = self.at_most is not None and high < 0
+        return not self.met(without) and (above or below)
 
     def wanted(self) -> str:
         """Return the range as people write it."""

@@ -16,27 +16,31 @@ TOTAL = 1797  # digits there are
 Network = TypeVar("Network", bound=Any)
 
 
-@cache
 def images() -> xr.Dataset:
     """Return the digits to train on."""
-    return stimuli.digits(1297, rng=0)
+    return _drawn(1297, 0, 500, 1)[0].copy(deep=True)
 
 
-@cache
 def others() -> xr.Dataset:
     """Return 500 digits that are not among those to train on."""
-    return stimuli.digits(500, rng=1, exclude=images()["stimulus"])
+    return _drawn(1297, 0, 500, 1)[1].copy(deep=True)
 
 
 @cache
+def _drawn(count: int, rng: int, n_others: int, others_rng: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """Digits to train on and to be tested on; copied before they are given away, since they are kept."""
+    chosen = stimuli.digits(count, rng=rng)
+    return chosen, stimuli.digits(n_others, rng=others_rng, exclude=chosen["stimulus"])
+
+
 def few(rng: int, count: int = 300) -> tuple[xr.Dataset, xr.Dataset]:
     """Return (`count` digits to train on, all others), drawn anew for each `rng`.
 
     Networks that learn from 1297 digits err in 1 to 2 of 100 whatever they are made of; from few they differ, and all
     others to be tested on make a point of error 15 digits.
     """
-    chosen = stimuli.digits(count, rng=rng)
-    return chosen, stimuli.digits(TOTAL - count, rng=rng, exclude=chosen["stimulus"])
+    chosen, rest = _drawn(count, rng, TOTAL - count, rng)
+    return chosen.copy(deep=True), rest.copy(deep=True)
 
 
 def trained(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import numpy as np
 from cortexres.claims.claim import Check, Claim, Sample
 from cortexres.errors import ArgumentError, DataFileError
 
-FILE = "outcome.json"
+FILE, FIGURE = "outcome.json", "figure.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,8 @@ class Outcome:
         Wall time.
     setting : str
         ``"quick"`` or ``"large"``.
+    script : str
+        Digest of the script that was run, see `digest`; empty where it is not known.
     """
 
     name: str
@@ -78,6 +83,7 @@ class Outcome:
     seeds: int
     minutes: float
     setting: str = "quick"
+    script: str = ""
 
     @property
     def holds(self) -> bool:
@@ -110,8 +116,18 @@ def _tuples(line: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in line.items()}
 
 
-def judge(claim: Claim, samples: Sequence[Sample], *, minutes: float, setting: str = "quick") -> Outcome:
-    """Return the outcome of a claim from its samples, one per seed.
+def digest(script: Path) -> str:
+    """Return what tells a script from another that computes or says something else: comments and layout do not count.
+
+    An outcome is that of the script as it stands where the digests agree.
+    """
+    return hashlib.sha256(ast.dump(ast.parse(script.read_bytes())).encode()).hexdigest()[:16]
+
+
+def judge(
+    claim: Claim, samples: Sequence[Sample], *, minutes: float, setting: str = "quick", script: str = ""
+) -> Outcome:
+    """Return the outcome of a claim from its samples, one per seed; the other arguments as in `Outcome`.
 
     Raises
     ------
@@ -133,6 +149,7 @@ def judge(claim: Claim, samples: Sequence[Sample], *, minutes: float, setting: s
         seeds=len(samples),
         minutes=minutes,
         setting=setting,
+        script=script,
     )
 
 
@@ -168,7 +185,7 @@ def _unchecked(name: str, samples: Sequence[Sample]) -> Line:
 def _values(name: str, figures: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
     for found in figures:
         if name not in found:
-            raise ArgumentError(f"got figures {sorted(found)}, expected {name!r} among them: the claim checks it")
+            raise ArgumentError(f"got figures {sorted(found)}, expected {name!r} among them at every seed")
     return tuple(float(found[name]) for found in figures)
 
 
@@ -183,8 +200,9 @@ def spread(values: Sequence[float]) -> str:
     found = np.asarray(values, dtype=float)
     if not found.size:
         return ""
-    if np.isnan(found).any():
-        known = found[np.isfinite(found)]
-        return f"undefined at {found.size - known.size} of {found.size} seeds"
+    known = found[np.isfinite(found)]
+    if known.size < found.size:
+        undefined = f"undefined at {found.size - known.size} of {found.size} seeds"
+        return f"{spread(known)}, {undefined}" if known.size else undefined
     mean, low, high = (f"{value:.3g}" for value in (found.mean(), found.min(), found.max()))
     return mean if low == high else f"{mean} ({low} to {high})"

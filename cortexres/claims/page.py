@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cortexres import io
-from cortexres.claims.outcome import Outcome
+from cortexres.claims.outcome import FIGURE, Outcome
 from cortexres.claims.table import LINE_HEADER, SUITE_HEADER, line_row, markdown, suite_row
 from cortexres.errors import DataFileError
 
 PAGE = "claims.md"
 FIGURES = "claims"
+LEAST_SEEDS = 3
 INTRODUCTION = """# The claims, reproduced
 
 Each published claim that this package stands on has a script in `simulations/claims/`, which runs it at small scale
@@ -33,20 +36,28 @@ def write(outcomes: Sequence[Outcome], results: Path, docs: Path) -> Path:
     Raises
     ------
     DataFileError
-        If an outcome is of fewer than three seeds, a figure is not there, or a file cannot be written.
+        If an outcome cannot be recorded (see `why_not`), or a file cannot be written.
     """
     ordered = sorted(outcomes, key=lambda outcome: outcome.name)
     for outcome in ordered:
-        if outcome.seeds < 3:
-            raise DataFileError(
-                f"got {outcome.name} of {outcome.seeds} seeds, expected 3 or more to record it; run it again without "
-                "--seeds"
-            )
-        figure = results / outcome.name / "figure.png"
-        if not figure.is_file():
-            raise DataFileError(f"got no {figure}, expected the figure of {outcome.name}; run it again")
-        io.write_bytes(docs / FIGURES / f"{outcome.name}.png", figure.read_bytes())
+        reason = why_not(outcome, results)
+        if reason is not None:
+            raise DataFileError(f"got {outcome.name} {reason}; run it again")
+    for outcome in ordered:
+        figure = (results / outcome.name / FIGURE).read_bytes()
+        io.write_bytes(docs / FIGURES / f"{outcome.name}.png", figure)
     return io.write_text(docs / PAGE, text(ordered))
+
+
+def why_not(outcome: Outcome, results: Path) -> str | None:
+    """Return why an outcome cannot be recorded; None where it can."""
+    if outcome.seeds < LEAST_SEEDS:
+        return f"of {outcome.seeds} seeds, expected {LEAST_SEEDS} or more, without --seeds"
+    if outcome.setting != "quick":
+        return f"in the {outcome.setting} setting, expected the quick one, which everybody can run"
+    if not (results / outcome.name / FIGURE).is_file():
+        return f"without its figure in {results / outcome.name}, expected one"
+    return None
 
 
 def text(outcomes: Sequence[Outcome]) -> str:
@@ -70,38 +81,43 @@ def _section(outcome: Outcome) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def recorded(docs: Path) -> dict[str, bool]:
-    """Return whether each claim holds by the table of the page; empty where there is no page.
+@dataclass(frozen=True)
+class Record:
+    """What the page says of a claim."""
+
+    holds: bool
+    minutes: float
+
+
+def recorded(docs: Path) -> dict[str, Record]:
+    """Return the record of each claim in the table of the page; empty where there is no page.
 
     Raises
     ------
     DataFileError
-        If the page has no such table.
+        If the page cannot be read, or has no such table, or a row that is none, as after a merge that failed.
     """
     page = docs / PAGE
     if not page.exists():
         return {}
     header = markdown(SUITE_HEADER, []).splitlines()[0]
-    lines = page.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = page.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"got {page}, which is not UTF-8 ({error}), expected a page; record it again") from error
     if header not in lines:
         raise DataFileError(f"got {page} without the table of claims, expected the line {header!r}; record it again")
-    return dict(_row(line) for line in _table(lines[lines.index(header) + 2 :]))
+    rows = itertools.takewhile(str.strip, lines[lines.index(header) + 2 :])
+    return dict(_row(line, page) for line in rows)
 
 
-def recorded_minutes(docs: Path) -> dict[str, float]:
-    """Return the minutes of each claim by the table of the page; empty where there is no page."""
-    page = docs / PAGE
-    found = page.read_text(encoding="utf-8").splitlines() if page.exists() else []
-    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in found if line.startswith("| ")]
-    return {row[0].strip(): float(row[-1]) for row in rows if re.fullmatch(r"\s*[\d.]+\s*", row[-1])}
-
-
-def _table(lines: Sequence[str]) -> list[str]:
-    """The lines up to the first that is none of a table."""
-    ends = [k for k, line in enumerate(lines) if not line.startswith("|")]
-    return list(lines[: ends[0]] if ends else lines)
-
-
-def _row(line: str) -> tuple[str, bool]:
-    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    return cells[0], cells[SUITE_HEADER.index("holds")] == "yes"
+def _row(line: str, page: Path) -> tuple[str, Record]:
+    """The name and the record of a row."""
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
+    name, *_, holds, minutes = cells[1:-1] if len(cells) == len(SUITE_HEADER) + 2 else [""] * len(SUITE_HEADER)
+    if not name or holds not in ("yes", "no") or not re.fullmatch(r"\d+(\.\d+)?", minutes):
+        raise DataFileError(
+            f"got the row {line[:60]!r} in {page}, expected {len(SUITE_HEADER)} cells that end in yes or no and in "
+            "minutes; record it again"
+        )
+    return name, Record(holds == "yes", float(minutes))

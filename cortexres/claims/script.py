@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cortexres import io, plots
+from cortexres import io
 from cortexres.claims.claim import Claim, Sample, Setting
-from cortexres.claims.outcome import FILE, Outcome, judge
+from cortexres.claims.outcome import FIGURE, FILE, Outcome, digest, judge
 from cortexres.claims.table import claim_text
 from cortexres.errors import ArgumentError, CortexresError
-from cortexres.plots import Figure
+
+if TYPE_CHECKING:
+    from cortexres.plots import Figure
 
 Measure = Callable[[int, Setting], Sample]
-Draw = Callable[[Outcome, Sequence[Sample]], Figure]
+Draw = Callable[[Outcome, Sequence[Sample]], "Figure"]
 OUT = Path("results") / "claims"
+SETTINGS = ("auto", "quick", "large")
 
 
 def main(claim: Claim, measure: Measure, draw: Draw, argv: Sequence[str] | None = None) -> int:
@@ -36,26 +41,57 @@ def main(claim: Claim, measure: Measure, draw: Draw, argv: Sequence[str] | None 
     """
     options = _parser(claim).parse_args(argv)
     try:
-        _check_seeds(claim, options.seeds)
-        setting = _setting(options.setting)
-        folder = options.out / claim.name
-        io.check_writable(folder / FILE)
-        start = time.perf_counter()
-        samples = [_sample(measure, seed, setting, options.seeds) for seed in range(options.seeds)]
-        minutes = (time.perf_counter() - start) / 60
-        outcome = judge(claim, samples, minutes=minutes, setting="large" if setting.large else "quick")
+        outcome = _run(claim, measure, draw, options)
     except CortexresError as error:
-        print(f"{claim.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(claim_text(outcome))
-    write(outcome, draw(outcome, samples), folder)
+        return _said(claim, str(error), 2)
+    except OSError as error:
+        return _said(claim, f"{error.filename or ''}: {error.strerror or error}", 2)
+    except KeyboardInterrupt:
+        return _said(claim, "interrupted; what was written before stays", 130)
     return 0 if outcome.holds else 1
 
 
-def write(outcome: Outcome, figure: Figure, folder: Path) -> None:
-    """Write ``figure.png`` and ``outcome.json`` into the folder; each is there whole or not at all."""
-    io.write_bytes(folder / "figure.png", plots.png(figure, width_px=1000))
+def _run(claim: Claim, measure: Measure, draw: Draw, options: argparse.Namespace) -> Outcome:
+    """Measure, judge, write, draw and print, in this order: what is measured is kept whatever happens after it."""
+    _check_seeds(claim, options.seeds)
+    setting = _setting(options.setting)
+    folder = options.out / claim.name
+    io.check_writable(folder / FILE)
+    start, script = time.perf_counter(), digest(Path(measure.__code__.co_filename))
+    samples = [_sample(measure, seed, setting, options.seeds) for seed in range(options.seeds)]
+    minutes = (time.perf_counter() - start) / 60
+    name = "large" if setting.large else "quick"
+    outcome = judge(claim, samples, minutes=minutes, setting=name, script=script)
+    write(outcome, folder)
+    io.write_bytes(folder / FIGURE, _png(draw(outcome, samples)))
+    _print(claim_text(outcome))
+    return outcome
+
+
+def _print(text: str) -> None:
+    """Print; a terminal of another alphabet gets question marks, not an error after minutes of work."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
+    except BrokenPipeError:  # a reader such as `| head` has what it wanted; nor is the pipe to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """Write ``outcome.json`` into the folder, whole or not at all; the figure of an older one goes."""
+    (folder / FIGURE).unlink(missing_ok=True)
     io.write_text(folder / FILE, outcome.to_json())
+
+
+def _png(figure: Figure) -> bytes:
+    from cortexres import plots
+
+    return plots.png(figure, width_px=1000)
+
+
+def _said(claim: Claim, message: str, code: int) -> int:
+    print(f"{claim.name}: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 def _sample(measure: Measure, seed: int, setting: Setting, seeds: int) -> Sample:
@@ -69,7 +105,7 @@ def _parser(claim: Claim) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=OUT, help="results go to OUT/NAME (default: %(default)s)")
     parser.add_argument(
         "--setting",
-        choices=("auto", "quick", "large"),
+        choices=SETTINGS,
         default="auto",
         help="how large the experiment is; auto: large where torch has a GPU (default: %(default)s)",
     )

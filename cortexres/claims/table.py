@@ -9,6 +9,7 @@ from itertools import zip_longest
 from cortexres.claims.outcome import Line, Outcome, spread
 
 SUITE_HEADER = ("claim", "published", "measured", "seeds", "holds", "minutes")
+WIDTH = 110  # of paragraphs in a terminal
 LINE_HEADER = ("figure", "published", "measured", "control", "measured there", "wanted", "")
 
 
@@ -36,6 +37,17 @@ def line_row(line: Line) -> tuple[str, ...]:
     )
 
 
+def failures(outcome: Outcome) -> list[str]:
+    """Return a sentence for each line of a claim that does not hold: what was measured, and what was wanted."""
+    return [
+        f"{outcome.name}: {line.figure}: measured {spread(line.values)}, wanted {line.wanted}"
+        + (f"; {line.control}: {spread(line.control_values)}" if line.control else "")
+        + f" [{_what_failed(line)}]"
+        for line in outcome.lines
+        if not line.holds
+    ]
+
+
 def _what_failed(line: Line) -> str:
     return "FAILED" if line.met is False else "CONTROL DOES NOT FAIL"
 
@@ -49,11 +61,11 @@ def claim_text(outcome: Outcome) -> str:
             outcome.title,
             outcome.source,
             "",
-            outcome.statement,
-            f"Published: {outcome.published}",
+            *textwrap.wrap(outcome.statement, WIDTH),
+            *textwrap.wrap(f"Published: {outcome.published}", WIDTH),
             "",
             *(_block(line) for line in outcome.lines),
-            *(["", outcome.remarks] if outcome.remarks else []),
+            *(["", *textwrap.wrap(outcome.remarks, WIDTH)] if outcome.remarks else []),
             "",
             f"{outcome.name}: {holds} in what was run ({run})",
         ]
