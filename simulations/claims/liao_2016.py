@@ -23,11 +23,11 @@ from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, 
 from cortexres.nn.untie import alone
 from cortexres.plots import Figure, style
 
-EPOCHS, AREA_EPOCHS = 25, 20
+EPOCHS, AREA_EPOCHS = 40, 20
 BLOCKS, LARGE_BLOCKS = 18, 54
-WIDTHS = {"shared": (16, 64), "own": (10, 20, 64)}  # own weights of 20 units are as many as shared ones of 64
-UNITS, DRAWS = 16, 3  # of three areas, and how many networks of them the mean is taken
-READ_AT = (3, 4, 5, 6)  # the image gets to the third of three areas in three steps
+WIDTHS = {"shared": (64,), "own": (20, 64)}  # own weights of 20 units are as many as shared ones of 64
+UNITS, DRAWS = 16, 4  # of three areas, and how many networks of them the mean is taken at each time
+READ_AT = (3, 6)  # the image gets to the third of three areas in three steps
 ONCE_FOR_ALL = {"kind": "batch", "statistics": "shared", "affine": "shared", "shared_in_eval": "allow"}
 
 COST = "error with shared minus with own weights (points)"
@@ -38,7 +38,7 @@ GRADIENT = "gradient of the shared weights minus the sum over blocks, largest, r
 SHARED = "error with one batch statistic for all steps (%)"
 BATCH = "error of that network by each batch's own statistics (%)"
 MATRIX = "three areas minus torch.nn.RNN with their adjacency as its matrix, largest"
-LATER = "error of a new readout at step 3 minus at step 6 (points)"
+LATER = "error of areas trained to be read at step 3 minus at step 6 (points)"
 ONE, FIRST, STEPWISE = "one statistic for all steps", "all blocks with that of step 1", "a statistic per step"
 RUNNING, FORWARD = "by running statistics", "feedforward adjacency"
 
@@ -50,26 +50,29 @@ CLAIM = Claim(
     "residual network whose blocks share K. With far fewer parameters it does nearly as well as one whose blocks have "
     "weights of their own, where batch normalisation keeps statistics per step. Several states with an adjacency of "
     "operators generalise it, read at a time of choice. Here: 18 blocks of two layers of 64 units on digits, and three "
-    "areas of 16 units, all connected to all, that see the image all the time.",
-    published=Published("direction: similar performance with orders of magnitude fewer parameters"),
+    "areas of 16 units, all connected to all, that see the image all the time, trained to be "
+    "read early or late.",
+    published=Published("direction: similar performance with orders of magnitude fewer parameters (abstract)"),
     checks=(
         Check(figure=COST, at_most=1.5, control=ONE),
-        Check(figure=RATIO, at_least=8.0),
-        Check(figure=COPY, at_most=0.0, control=FIRST, published=Published("exactly equivalent")),
+        Check(figure=RATIO, at_least=8.0),  # arithmetic: it says what the cost buys, and needs no control
+        Check(figure=COPY, at_most=0.0, control=FIRST, published=Published("exactly equivalent (abstract)")),
         Check(figure=LOOP, at_most=1e-12, control=FIRST),
         Check(figure=GRADIENT, at_most=1e-12, control=FIRST),
         Check(figure=SHARED, at_least=50.0, control=STEPWISE),
         Check(figure=BATCH, at_most=5.0, control=RUNNING),
         Check(figure=MATRIX, at_most=1e-12, control=FORWARD),
-        Check(figure=LATER, at_least=0.2, control=FORWARD),  # 0.2 points are one digit of 500
+        Check(figure=LATER, at_least=0.2, of="mean", control=FORWARD),  # 0.2 points are one digit of 500
     ),
     remarks="Digits need neither 18 blocks nor 157,000 parameters, so that similar accuracy is easier here than on "
-    "CIFAR-10; and 25 epochs serve shared weights better than own ones. The areas are trained to be read at "
-    "step 6, and only the readout is fitted anew for each time. That later is better is a matter of time "
-    "within such a network: feedforward connections alone, at rest from step 3 on, are about as accurate. A "
-    "check with areas trained anew for each time was tried first and failed at one seed of three: at step 6 "
-    "their error was 1.0 points (0.1 to 2.1, means of three networks) lower than at step 3, where 0.2 were "
-    "asked for at every seed.",
+    "CIFAR-10. A ratio of 8.9 is arithmetic, and less than one order of magnitude: not the 'orders' of the "
+    "source. That later is better is this project's reading, and is not shown: each network is trained for "
+    "the time at which it is read, from initial weights of its own, as feedforward ones are, which are at "
+    "rest from step 3 on and differ by chance alone. Errors of such networks differ by about a point from "
+    f"chance, and the means of {DRAWS} networks at three seeds cannot tell a difference of a point from none "
+    "(a trial of 12 pairs gave 0.75 points). From 300 digits instead of 1297, eight pairs gave no lower error"
+    " at step 6. A readout fitted anew at each step of areas that are trained to be read at step 6 is lowest "
+    "there, but that is so by construction; it was given up.",
 )
 
 
@@ -107,11 +110,8 @@ def measure(seed: int, setting: Setting) -> Sample:
     error, own = errors["shared", 64], errors["own", 64]
     by_batch = digits.error(copy.deepcopy(trained[ONE, 64]).train())
     exact, broken = equality(trained["shared", 64])
-    over_time = {
-        full: np.mean([errors_over_time(DRAWS * seed + k, setting, full=full) for k in range(DRAWS)], axis=0)
-        for full in (True, False)
-    }
-    later = {full: float(found[0] - found[-1]) for full, found in over_time.items()}
+    over_time = {full: errors_over_time(seed, setting, full=full) for full in (True, False)}
+    later = {full: found[0] - found[-1] for full, found in over_time.items()}
     figures = {
         COST: error - own,
         RATIO: sizes["own", 64] / sizes["shared", 64],
@@ -220,36 +220,19 @@ def against_matrix(seed: int, *, feedback: bool) -> float:
     return largest(found - states[:, -1])
 
 
-def errors_over_time(rng: int, setting: Setting, *, full: bool) -> list[float]:
-    """Return the errors of a readout fitted anew at each step of READ_AT, areas trained to be read at the last."""
-    made = Areas(full=full, steps=READ_AT[-1], rng=rng)
-    digits.trained(made, rng=rng, epochs=AREA_EPOCHS, device=setting.device)
-    seen, unseen = (nn.inputs_of(made, data) for data in (digits.images(), digits.others()))
-    labels = torch.as_tensor(digits.images()["label"].to_numpy(), device=seen.device)
-    errors = []
+def errors_over_time(seed: int, setting: Setting, *, full: bool) -> list[float]:
+    """Return the mean error of areas trained to be read at each of READ_AT, each with random numbers of its own."""
+    means = []
     for steps in READ_AT:
-        with torch.no_grad():
-            states, others = made.trunk(seen, steps=steps)[0], made.trunk(unseen, steps=steps)[0]
-        chosen = fitted(states, labels)(others).argmax(dim=1).cpu().numpy()
-        errors.append(100 * float((chosen != digits.others()["label"].to_numpy()).mean()))
-    return errors
-
-
-def fitted(states: Tensor, labels: Tensor) -> torch.nn.Linear:
-    """Return the logistic regression of labels on states."""
-    readout = torch.nn.Linear(states.shape[1], 10, device=states.device)
-    for parameter in readout.parameters():
-        torch.nn.init.zeros_(parameter)
-    optimizer = torch.optim.LBFGS(readout.parameters(), max_iter=200, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = functional.cross_entropy(readout(states), labels) + 1e-4 * readout.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    return readout
+        errors = []
+        for k in range(DRAWS):
+            rng = 1000 * steps + DRAWS * seed + k
+            made = digits.trained(
+                Areas(full=full, steps=steps, rng=rng), rng=rng, epochs=AREA_EPOCHS, device=setting.device
+            )
+            errors.append(digits.error(made))
+        means.append(float(np.mean(errors)))
+    return means
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
@@ -267,8 +250,11 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
             label = "all connections" if full else FORWARD
             right.plot(READ_AT, sample.curves["over_time"][full], "o-", color=colour, label=None if k else label)
     left.set(xscale="log", yscale="log", xlabel="parameters", ylabel="error on other digits (%)")
-    right.set(xlabel="step at which three areas are read", ylabel="error of a readout fitted there (%)", ylim=(0, None))
-    style.whole_numbers(right.xaxis)
+    right.set(xlabel="step at which three areas are read", ylabel="error, trained to be read there (%)", ylim=(0, None))
+    left.minorticks_off()
+    left.set_xticks([20_000, 50_000, 100_000], ["20,000", "50,000", "100,000"])
+    left.set_yticks([1, 10, 100], ["1", "10", "100"])
+    right.set_xticks(READ_AT)
     for axes in (left, right):
         axes.legend(frameon=False)
         style.tidy(axes)
