@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from toy_claims import CONTROL, FIGURE, claim, draw, samples
 
+from cortexres import plots
 from cortexres.claims import Check, Outcome, Published, Sample, judge, page, script
+from cortexres.claims.page import Record
 from cortexres.claims.table import SUITE_HEADER, markdown, suite_row, suite_text
 from cortexres.errors import DataFileError
 
@@ -20,7 +22,8 @@ def outcome(name: str, *, value: float = 2.0, minutes: float = 0.5, **changes: o
 def written(outcomes: list[Outcome], tmp_path: Path) -> Path:
     """Return the folder of a page of these outcomes, whose results are made before."""
     for one in outcomes:
-        script.write(one, draw(one, samples([1.0])), tmp_path / "results" / one.name)
+        script.write(one, tmp_path / "results" / one.name)
+        (tmp_path / "results" / one.name / "figure.png").write_bytes(plots.png(draw(one, samples([1.0]))))
     page.write(outcomes, tmp_path / "results", tmp_path / "docs")
     return tmp_path / "docs"
 
@@ -28,9 +31,8 @@ def written(outcomes: list[Outcome], tmp_path: Path) -> Path:
 def test_what_is_recorded_is_what_was_found(tmp_path: Path) -> None:
     outcomes = [outcome("b_2001", value=0.0, minutes=2.0), outcome("a_2000")]
     docs = written(outcomes, tmp_path)
-    assert page.recorded(docs) == {"a_2000": True, "b_2001": False}
+    assert page.recorded(docs) == {"a_2000": Record(True, 0.5), "b_2001": Record(False, 2.0)}
     assert list(page.recorded(docs)) == ["a_2000", "b_2001"]
-    assert page.recorded_minutes(docs) == {"a_2000": 0.5, "b_2001": 2.0}
     assert sorted(path.name for path in (docs / "claims").iterdir()) == ["a_2000.png", "b_2001.png"]
 
 
@@ -57,8 +59,7 @@ def test_a_bar_in_a_cell_does_not_move_the_columns(tmp_path: Path) -> None:
     made = claim(barred, name="a_2000", published=Published("|bias| | small"))
     found = [Sample(figures={"|bias| (1)": 0.0}, controls={CONTROL: {"|bias| (1)": 2.0}})] * 3
     docs = written_of(judge(made, found, minutes=1.5), tmp_path)
-    assert page.recorded(docs) == {"a_2000": True}
-    assert page.recorded_minutes(docs) == {"a_2000": 1.5}
+    assert page.recorded(docs) == {"a_2000": Record(True, 1.5)}
 
 
 def written_of(one: Outcome, tmp_path: Path) -> Path:
@@ -74,13 +75,36 @@ def test_tables_of_one_claim_are_not_taken_for_outcomes(tmp_path: Path) -> None:
     check = Check(figure="a_2000", at_least=1.0, control=CONTROL)
     found = [Sample(figures={"a_2000": 0.0, "b_2001": 7.0}, controls={CONTROL: {"a_2000": 0.0}})] * 3
     docs = written_of(judge(claim(check, name="c_2002"), found, minutes=3.0), tmp_path)
-    assert page.recorded(docs) == {"c_2002": False}
-    assert page.recorded_minutes(docs) == {"c_2002": 3.0}
+    assert page.recorded(docs) == {"c_2002": Record(False, 3.0)}
 
 
 def test_without_a_page_nothing_is_recorded(tmp_path: Path) -> None:
     assert page.recorded(tmp_path) == {}
-    assert page.recorded_minutes(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "<<<<<<< HEAD",
+        "| a_2000 | 4 % |",
+        "| |",
+        "| a_2000 | 4 % | 2 | 3 | maybe | 1.0 |",
+        "| a_2000 | 4 % | 2 | 3 | yes | soon |",
+        "|  | 4 % | 2 | 3 | yes | 1.0 |",
+    ],
+)
+def test_a_row_that_is_none_is_refused(tmp_path: Path, row: str) -> None:
+    docs = written([outcome("a_2000")], tmp_path)
+    text = (docs / "claims.md").read_text(encoding="utf-8").replace("\n| a_2000", f"\n{row}\n| a_2000", 1)
+    (docs / "claims.md").write_text(text, encoding="utf-8")
+    with pytest.raises(DataFileError, match=r"expected 6 cells that end in yes or no and in minutes; record it again"):
+        page.recorded(docs)
+
+
+def test_a_page_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "claims.md").write_bytes("| claim | \u00b5".encode("latin-1"))
+    with pytest.raises(DataFileError, match="which is not UTF-8"):
+        page.recorded(tmp_path)
 
 
 def test_a_page_without_the_table_is_refused(tmp_path: Path) -> None:
@@ -90,14 +114,14 @@ def test_a_page_without_the_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_outcome_without_its_figure_is_refused_before_the_page_changes(tmp_path: Path) -> None:
-    with pytest.raises(DataFileError, match=r"expected the figure of a_2000; run it again"):
+    with pytest.raises(DataFileError, match=r"got a_2000 without its figure in .*, expected one; run it again"):
         page.write([outcome("a_2000")], tmp_path / "results", tmp_path / "docs")
     assert not (tmp_path / "docs" / "claims.md").exists()
 
 
 def test_an_outcome_without_a_spread_is_not_recorded(tmp_path: Path) -> None:
     few = judge(claim(name="a_2000"), samples([2.0, 2.0]), minutes=0.0)
-    with pytest.raises(DataFileError, match="got a_2000 of 2 seeds, expected 3 or more to record it"):
+    with pytest.raises(DataFileError, match="got a_2000 of 2 seeds, expected 3 or more, without --seeds"):
         page.write([few], tmp_path / "results", tmp_path / "docs")
     assert not (tmp_path / "docs").exists()
 

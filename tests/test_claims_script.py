@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io as std_io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from toy_claims import FIGURE, claim, draw, measure, sample
+from toy_claims import FIGURE, REAL, claim, draw, measure, sample
 
 from cortexres.claims import Check, Sample, Setting, main
-from cortexres.claims.outcome import from_json
+from cortexres.claims.outcome import digest, from_json
 from cortexres.errors import ArgumentError
 
 NAME = "toy_2000"
@@ -112,10 +117,64 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_is_measured(
     assert "toy_2000: error: " in capsys.readouterr().err
 
 
-def test_a_figure_that_cannot_be_drawn_leaves_no_outcome(tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_drawn_leaves_the_outcome_and_no_older_figure(tmp_path: Path) -> None:
     def bad(*_: object) -> NoReturn:
         raise ValueError("no ink")
 
+    words = ["--out", str(tmp_path), "--setting", "quick"]
+    assert main(claim(), measure, draw, words) == 0
     with pytest.raises(ValueError, match="no ink"):
-        main(claim(), measure, bad, ["--out", str(tmp_path), "--setting", "quick"])
-    assert not (tmp_path / NAME / "outcome.json").exists()
+        main(claim(), light, bad, words)
+    assert not from_json((tmp_path / NAME / "outcome.json").read_text(encoding="utf-8")).holds
+    assert not (tmp_path / NAME / "figure.png").exists()
+
+
+def test_a_terminal_of_another_alphabet_loses_letters_and_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = std_io.TextIOWrapper(std_io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", plain)
+    far = claim(statement="What is put on scales weighs m \u2074.")
+    assert main(far, measure, draw, ["--out", str(tmp_path), "--setting", "quick"]) == 0
+    plain.seek(0)
+    assert "weighs m ?." in plain.read()
+
+
+def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
+    """`| true` ends before the table is printed."""
+    (tmp_path / "real_2003.py").write_text(REAL)
+    command = f"{sys.executable} real_2003.py --setting quick --out out | true; echo ${{PIPESTATUS[0]}}"
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "0", done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "real_2003" / "figure.png").exists()
+
+
+def test_ctrl_c_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped(seed: int, setting: Setting) -> NoReturn:
+        raise KeyboardInterrupt
+
+    assert main(claim(), stopped, draw, ["--out", str(tmp_path), "--setting", "quick"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "toy_2000: error: interrupted; what was written before stays"
+
+
+def test_a_full_disk_is_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device", "outcome.json")
+
+    monkeypatch.setattr("cortexres.io.write_text", full)
+    assert main(claim(), measure, draw, ["--out", str(tmp_path), "--setting", "quick"]) == 2
+    assert "toy_2000: error: outcome.json: No space left on device" in capsys.readouterr().err
+
+
+def test_the_digest_of_a_script_is_that_of_what_it_computes(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    first.write_text("x = 1\n")
+    second.write_text("# of the same\nx  =  1\n")
+    third.write_text("x = 2\n")
+    assert digest(first) == digest(second) != digest(third)

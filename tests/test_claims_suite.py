@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_claims import claim, samples, script
@@ -64,9 +68,11 @@ def test_each_script_ends_with_its_outcome_or_with_what_it_said_last(checkout: P
     assert heavy.seeds == 1
     assert light is not None
     assert not light.holds
-    assert ended["broken_2002"].outcome is None  # though an older one was there
-    assert not stale.exists()
-    assert "are broken" in ended["broken_2002"].message
+    assert ended["broken_2002"].outcome is None  # an older one is there, and stays
+    assert stale.exists()
+    assert ended["broken_2002"].message == f"are broken (all it said: {out / 'broken_2002' / 'log.txt'})"
+    assert "Traceback" in (out / "broken_2002" / "log.txt").read_text()
+    assert (out / "heavy_2000" / "log.txt").read_text() == "measured\n"
 
 
 def test_one_table_of_all_and_the_outcomes_that_are_not_recorded(checkout: Path, run: Run) -> None:
@@ -75,11 +81,13 @@ def test_one_table_of_all_and_the_outcomes_that_are_not_recorded(checkout: Path,
     assert code == 1
     assert "heavy_2000  9.8 N per kg" in out
     assert "light_2001 does not hold; docs/claims.md has no outcome of it" in out
+    assert "light_2001: weight (kg): measured 0.5, wanted >= 1; nothing on the scales: 0 [FAILED]" in out
     assert "heavy_2000: holds" in err
     assert from_json((checkout / "out" / "light_2001" / "outcome.json").read_text()).setting == "quick"
 
     assert run("--out", "out", "--record", "light_2001", "--setting", "quick")[0] == 0
-    assert page.recorded(checkout / "docs") == {"heavy_2000": True, "light_2001": False}
+    recorded = {name: record.holds for name, record in page.recorded(checkout / "docs").items()}
+    assert recorded == {"heavy_2000": True, "light_2001": False}
 
     code, out, _ = run("--out", "out", "--seeds", "1")
     assert (code, out.splitlines()[-1]) == (0, "all 2 outcomes are those of docs/claims.md")
@@ -92,9 +100,9 @@ def test_one_table_of_all_and_the_outcomes_that_are_not_recorded(checkout: Path,
 def test_a_script_that_breaks_is_told_and_exits_1(run: Run) -> None:
     code, out, err = run("broken_2002", "heavy_2000", "--out", "out", "--setting", "quick")
     assert code == 1
-    assert "broken_2002 failed: " in out
-    assert "broken_2002 failed: " in err
-    assert "heavy_2000" in out
+    assert "broken_2002: failed: are broken (all it said: out/broken_2002/log.txt)" in err
+    assert "broken_2002" not in out
+    assert "heavy_2000: holds in what was run" in out
 
 
 def test_a_named_claim_exits_by_whether_it_holds(run: Run) -> None:
@@ -140,6 +148,70 @@ def test_without_a_checkout_the_command_says_so(
     assert len(said.strip().splitlines()) == 1
     with pytest.raises(ArgumentError, match="expected a checkout"):
         suite.scripts()
+
+
+def test_what_scripts_cannot_do_exits_2(
+    checkout: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    for words in (["--setting", "large"], ["--record", "--setting", "large"]):
+        code, _, err = run("heavy_2000", "--out", "out", *words)
+        assert (code, len(err.strip().splitlines())) == (2, 1), err
+    (checkout / "simulations" / "claims" / "broken_2002.py").write_text(
+        "import sys\nprint('broken_2002: error: got seeds=1', file=sys.stderr)\nsys.exit(2)\n"
+    )
+    code, _, err = run("broken_2002", "--out", "out", "--setting", "quick")
+    assert (code, err.strip()) == (2, "broken_2002: failed: got seeds=1 (all it said: out/broken_2002/log.txt)")
+
+
+def test_no_script_is_left_behind_where_the_command_ends(checkout: Path) -> None:
+    slow = checkout / "simulations" / "claims" / "broken_2002.py"
+    slow.write_text(
+        "import os, time\nfrom pathlib import Path\nPath('process').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    running = suite.run(suite.scripts(), out=checkout / "out", setting="quick", seeds=None, jobs=3)
+    names = {next(running).name, next(running).name}
+    assert names == {"heavy_2000", "light_2001"}
+    while not (checkout / "process").exists():
+        time.sleep(0.02)
+    running.close()
+    process = int((checkout / "process").read_text() or 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_a_request_to_end_is_taken_as_ctrl_c_and_the_table_printed(
+    checkout: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = suite.run
+
+    def stopping(*words: Any, **options: Any) -> Generator[suite.Ended]:
+        running = real(*words, **options)
+        yield next(running)
+        running.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield next(running)
+
+    monkeypatch.setattr(suite, "run", stopping)
+    without(checkout, "broken_2002")
+    code, out, err = run("--out", "out", "--jobs", "1")
+    assert code == 130
+    assert "heavy_2000" in out
+    assert "interrupted" in err
+
+
+def test_outcomes_of_an_older_script_or_another_setting_are_not_recorded(checkout: Path, run: Run) -> None:
+    without(checkout, "broken_2002")
+    assert run("--out", "out", "--record", "--jobs", "2")[0] == 0
+    place = checkout / "simulations" / "claims" / "light_2001.py"
+    place.write_text(place.read_text() + "x = 1\n")
+    code, _, err = run("heavy_2000", "--out", "out", "--record")
+    assert code == 2
+    assert "got outcomes of light_2001 in out from before their scripts were changed" in err
+    place.write_text(script("light_2001", setting="large"))
+    code, _, err = run("light_2001", "--out", "out", "--record")
+    assert code == 2
+    assert "got light_2001 in the large setting, expected the quick one" in err
 
 
 @pytest.mark.parametrize("words", [["--jobs", "0"], ["--seeds", "-1"], ["--setting", "huge"], ["--recrod"]])

@@ -200,7 +200,7 @@ def spread(values: Sequence[float]) -> str:
     found = np.asarray(values, dtype=float)
     if not found.size:
         return ""
-    known = found[np.isfinite(found)]
+    known = found[~np.isnan(found)]
     if known.size < found.size:
         undefined = f"undefined at {found.size - known.size} of {found.size} seeds"
         return f"{spread(known)}, {undefined}" if known.size else undefined
