@@ -58,12 +58,12 @@ CLAIM = Claim(
     ),
     remarks="At the start paths are shorter than half of the blocks, as published, but so they are where the scales "
     "start at 4 (0.44 of the depth in place of 0.41): that check tells nothing of the scale. In training paths get "
-    "shorter, most of it in the first epoch, and as much where the scales are held at 1: the learned ones fall by about "
-    "a hundredth. Depth and scale then fall together, and the rank correlation is high, but as high with the depths of "
-    "the network without scales, so that it says nothing of a cause. That a scale can move the depth is seen only where "
-    "it is set: branches twice instead of half as large lead through longer paths at every seed, by less than the block "
-    "that was asked for at some. The source has convolutional networks on CIFAR, trained for many more steps. Momentum "
-    "starts anew after each look.",
+    "shorter, most of it in the first epoch, and as much where the scales are held at 1: the learned ones fall by "
+    "about a hundredth. Depth and scale then fall together, and the rank correlation is high, but as high with the "
+    "depths of the network without scales, so that it says nothing of a cause. That a scale can move the depth is "
+    "seen only where it is set: branches twice instead of half as large lead through longer paths at every seed, by "
+    "less than the block that was asked for at some. The source has convolutional networks on CIFAR, trained for many "
+    "more steps. Momentum starts anew after each look.",
 )
 
 
