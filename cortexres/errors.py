@@ -25,5 +25,9 @@ class ArgumentError(CortexresError, ValueError):
     """An argument has a value that the function cannot take."""
 
 
+class DivergedError(ArgumentError):
+    """A training whose loss stopped being finite: with these arguments it does not converge."""
+
+
 class SimulationError(CortexresError, RuntimeError):
     """A simulation could not be built or run."""

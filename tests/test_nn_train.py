@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cortexres import io, nn
 from cortexres.definitions import FrontEnd
-from cortexres.errors import ArgumentError
+from cortexres.errors import ArgumentError, DivergedError
 from cortexres.nn.training import recipes
 
 FRONT_END = FrontEnd(kind="random_fields", channels=6, gain_mV=4.0, seed=3)
@@ -286,7 +286,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_the_weights_are_los
     model = residual()
     torch.nn.init.constant_(model.readout.bias, torch.nan)
     before = copy.deepcopy(model.encoder.weight)
-    with pytest.raises(ArgumentError, match="got a loss of nan in epoch 0, expected a finite one"):
+    with pytest.raises(DivergedError, match="got a loss of nan in epoch 0, expected a finite one"):
         trained(model)
     assert torch.equal(model.encoder.weight, before)
 

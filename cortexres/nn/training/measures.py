@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from cortexres.errors import ArgumentError
+from cortexres.errors import ArgumentError, DivergedError
 from cortexres.nn.training.distributed import World
 from cortexres.nn.training.minibatches import Labelled
 from cortexres.nn.training.precision import Precision
@@ -62,12 +62,12 @@ def check_finite(measured: Sequence[Measured], world: World, *, epoch: int, lear
 
     Raises
     ------
-    ArgumentError
+    DivergedError
         Then.
     """
     loss = world.sum(torch.stack([batch.loss for batch in measured]).double().sum().cpu()).item()
     if not math.isfinite(loss):
-        raise ArgumentError(
+        raise DivergedError(
             f"got a loss of {loss} in epoch {epoch}, expected a finite one: lower learning_rate (now "
             f"{learning_rate:g}) or look for NaN in the images"
         )

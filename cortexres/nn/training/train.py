@@ -117,8 +117,9 @@ def train(
     ArgumentError
         If there is nothing to train, or the network does not return logits alone; if there are no labels, only one
         class, or more classes than the network has outputs; if an option is out of range or differs from the
-        checkpoint's, or torch cannot use the device; if the loss stops being finite, in which case the checkpoint
-        stays that of the epoch before.
+        checkpoint's, or torch cannot use the device.
+    DivergedError
+        An ArgumentError: if the loss stops being finite; the checkpoint then stays that of the epoch before.
     DataFileError
         If the checkpoint cannot be read or written.
 
