@@ -19,9 +19,9 @@ from cortexres.evolution import (
     evolve,
     lengths,
     mutated,
+    mutation_walks,
     problem,
 )
-from cortexres.evolution.evolve import _winners
 
 MACHINE = Machine()
 
@@ -115,24 +115,47 @@ def test_the_same_seed_gives_the_same_runs() -> None:
     np.testing.assert_array_equal(first.error, second.error)
 
 
+def copies(*, tournament: int) -> Evolution:
+    """Return 40 runs in which nothing new arises after the first generation."""
+    search = Search(population=30, generations=12, tournament=tournament, crossover=0, mutation=0)
+    return evolve(problem("waves"), MACHINE, runs=40, rng=0, search=search)
+
+
 def test_runs_do_not_exchange_programs() -> None:
-    found = run(generations=0)
-    assert len(np.unique(found.best.reshape(6, -1), axis=0)) == 6
-    few = evolve(
-        problem("quartic"), MACHINE, runs=40, rng=np.random.default_rng(0), search=Search(population=5, generations=3)
+    """Without crossover and mutation children are copies: a run gets better only by a program of another one."""
+    found = copies(tournament=4)
+    assert len(np.unique(found.error[:, 0])) > 10
+    np.testing.assert_array_equal(found.error, np.broadcast_to(found.error[:, :1], found.error.shape))
+    few = evolve(problem("quartic"), MACHINE, runs=40, rng=0, search=Search(population=5, generations=3))
+    assert len(np.unique(few.error[:, -1])) > 10  # with crossover: one best program would have taken all over
+
+
+def test_the_best_program_takes_over_by_tournaments_alone() -> None:
+    """Of 30 programs one wins 1 - (1 - p)^4 of the tournaments, p its share: all within 5 generations, but for ties."""
+    chosen, blind = copies(tournament=4), copies(tournament=1)
+    assert (chosen.length[:, -1] == lengths(chosen.best)).mean() > 0.5
+    assert not (blind.length[:, -1] == lengths(blind.best)).any()
+
+
+def test_a_child_that_ties_does_not_replace_the_best() -> None:
+    """No program has a finite error here, so that every child ties with the first program, which stays the best."""
+    task = replace(problem("quartic"), target=np.full(21, np.nan))
+    first, last = (
+        evolve(task, MACHINE, runs=4, rng=3, search=Search(population=6, generations=count)).best for count in (0, 5)
     )
-    assert len(np.unique(few.error[:, -1])) > 10  # one best program would have taken all over
+    np.testing.assert_array_equal(last, first)
 
 
-def test_parents_win_tournaments_of_their_own_run() -> None:
-    rng = np.random.default_rng(0)
-    programs = np.zeros((3, 50, 4, 4), dtype=np.int8)
-    programs[..., 0, 0] = np.arange(3)[:, None]  # the run
-    programs[..., 0, 1] = np.arange(50)  # the program, whose error this is
-    errors = np.broadcast_to(np.arange(50.0), (3, 50))
-    won = _winners(programs, errors, Search(tournament=4), rng).reshape(3, 49, 4, 4)
-    np.testing.assert_array_equal(won[..., 0, 0], np.broadcast_to(np.arange(3)[:, None], (3, 49)))
-    assert won[..., 0, 1].mean() == pytest.approx(49 / 5, abs=2.5)  # the smallest of four even draws
+def test_a_seed_is_as_good_as_its_generator() -> None:
+    task, programs = problem("waves"), MACHINE.random(9, 6, 1)
+    for draw in (
+        lambda rng: MACHINE.random(9, 6, rng),
+        lambda rng: crossed(programs, programs[::-1].copy(), rng),
+        lambda rng: mutated(programs, MACHINE, 0.5, rng),
+        lambda rng: mutation_walks(task, MACHINE, walks=3, steps=4, length=5, rng=rng),
+        lambda rng: evolve(task, MACHINE, runs=2, rng=rng, search=Search(population=5, generations=2)).best,
+    ):
+        np.testing.assert_array_equal(draw(7), draw(np.random.default_rng(7)))
 
 
 def test_selection_is_what_makes_it_better() -> None:
@@ -155,7 +178,8 @@ def test_hard_assignment_finds_the_quartic_exactly_and_soft_assignment_does_not(
 def test_targets_are_their_formulas(name: str) -> None:
     task = problem(name, cases=5)
     x = task.cases[0]
-    spelled = task.name.replace("⁶", "**6").replace("⁴", "**4").replace("³", "**3").replace("²", "**2")
+    assert task.name == name
+    spelled = task.formula.replace("⁶", "**6").replace("⁴", "**4").replace("³", "**3").replace("²", "**2")
     spelled = spelled.replace("2x", "2*x").replace(") cos", ")*cos").replace("ln", "log")
     expected = [eval(spelled, {"x": v, "sin": np.sin, "cos": np.cos, "log": np.log}) for v in x]
     np.testing.assert_allclose(task.target, expected, atol=1e-11)
@@ -163,6 +187,7 @@ def test_targets_are_their_formulas(name: str) -> None:
     assert task.error(task.target + 0.5) == pytest.approx(0.5)
     assert task.error(np.full((3, 5), np.nan)).tolist() == [np.inf] * 3
     assert task.error(np.full(5, task.target.mean())) == pytest.approx(task.scale)
+    assert task.error(np.full(5, np.median(task.target))) <= task.scale
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Ineffective instructions, refinement and the landscape, against closed forms."""
+"""Ineffective instructions, errors of writes and the landscape, against closed forms."""
 
 from __future__ import annotations
 
@@ -81,8 +81,13 @@ def test_a_soft_program_has_a_fixed_number_of_unread_instructions_whatever_its_l
 
 def test_a_hard_program_has_a_fixed_share_of_them() -> None:
     rng = np.random.default_rng(4)
-    shares = [ineffective(Machine().random(100, length, rng), Machine(), CASES).mean() for length in (15, 45)]
-    assert min(shares) > 0.6
+    hard, soft = (
+        [ineffective(machine.random(150, length, rng), machine, CASES).mean() for length in (15, 45)]
+        for machine in (Machine(), Machine(gamma=0.437))
+    )
+    assert min(hard) > 0.6
+    assert hard[1] == pytest.approx(hard[0], abs=0.1)
+    assert soft[1] < 0.6 * soft[0]  # where it is a fixed number of them instead
 
 
 def test_a_change_from_finite_to_infinite_is_an_effect() -> None:
@@ -156,5 +161,7 @@ def test_wrong_arguments_are_refused() -> None:
         mutation_walks(task, machine, walks=0, steps=1, length=1, rng=rng)
     with pytest.raises(ArgumentError, match="more than 5 steps"):
         autocorrelation(np.zeros((2, 5)), 5)
+    with pytest.raises(ArgumentError, match="got lags=-1, expected 0 or more"):
+        autocorrelation(np.zeros((2, 5)), -1)
     with pytest.raises(ArgumentError, match="1 or more writes"):
         errors_of_writes(machine.random(2, 3, rng), machine, task, last=0)

@@ -98,11 +98,28 @@ def test_hard_assignment_is_the_limit_and_forgets_infinities() -> None:
 def test_many_programs_give_what_each_gives_alone_whatever_they_are_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(gamma=0.6)
     programs = machine.random(30, 9, np.random.default_rng(2)).reshape(5, 6, 9, 4)
-    whole = machine.run(programs, CASES)
+    whole, states = machine.run(programs, CASES), machine.states(programs, CASES)
     assert whole.shape == (5, 6, 9)
     np.testing.assert_array_equal(whole[3, 2], machine.run(programs[3, 2], CASES))
     monkeypatch.setattr("cortexres.evolution.linear_programs.AT_ONCE", 7)
     np.testing.assert_array_equal(machine.run(programs, CASES), whole)
+    np.testing.assert_array_equal(machine.states(programs, CASES), states)
+    np.testing.assert_array_equal(states[:, :, -1, 0], whole)
+
+
+def test_without_programs_there_are_no_outputs_and_without_instructions_the_input_is_one() -> None:
+    machine = Machine(registers=2)
+    assert machine.run(np.empty((0, 5, 4), dtype=np.int8), CASES).shape == (0, 9)
+    assert machine.states(np.empty((3, 0, 5, 4), dtype=np.int8), CASES).shape == (3, 0, 6, 2, 9)
+    nothing = np.empty((2, 0, 4), dtype=np.int8)
+    np.testing.assert_array_equal(machine.run(nothing, CASES), np.repeat(CASES, 2, axis=0))
+    assert machine.run(straight((PLUS, 0, 0, 0)), CASES[:, :0]).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_programs_of_other_integers_are_the_same(kind: type) -> None:
+    programs = Machine().random(5, 6, 0)
+    np.testing.assert_array_equal(Machine().run(programs.astype(kind), CASES), Machine().run(programs, CASES))
 
 
 def test_whole_numbers_are_divided_like_others() -> None:
@@ -142,8 +159,12 @@ def test_wrong_sizes_and_programs_are_refused() -> None:
     with pytest.raises(ArgumentError, match="at most 127"):
         Machine(registers=120, inputs=10)
     machine = Machine()
-    with pytest.raises(ArgumentError, match=r"expected \(\.\.\., instruction, 4\)"):
+    with pytest.raises(ArgumentError, match=r"expected integers, \(\.\.\., instruction, 4\)"):
         machine.run(np.zeros((2, 3), dtype=np.int8), CASES)
+    with pytest.raises(ArgumentError, match="type float64, expected integers"):
+        machine.run(np.zeros((2, 3, 4)), CASES)
+    with pytest.raises(ArgumentError, match="got cases of type complex128, expected real numbers"):
+        machine.states(straight((PLUS, 0, 0, 0)), CASES * 1j)
     with pytest.raises(ArgumentError, match="a row per input"):
         machine.run(straight((PLUS, 0, 0, 0)), CASES[0])
     for wrong in ((4, 0, 0, 0), (-2, 0, 0, 0), (PLUS, 4, 0, 0), (PLUS, 0, 5, 0), (PLUS, 0, 0, -1)):

@@ -10,8 +10,8 @@ from cortexres.evolution.ineffective import ineffective, removal_effects
 from cortexres.evolution.landscape import autocorrelation, mutation_walks
 from cortexres.evolution.linear_programs import SKIP, Machine, lengths
 from cortexres.evolution.problems import EXACT, PROBLEMS, Problem, problem
-from cortexres.evolution.refinement import errors_of_writes
 from cortexres.evolution.variation import crossed, mutated
+from cortexres.evolution.writes import errors_of_writes
 
 __all__ = [
     "EXACT",

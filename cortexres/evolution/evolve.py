@@ -16,6 +16,9 @@ from cortexres.evolution.variation import crossed, mutated
 class Search:
     """How programs are bred: generations that replace each other, but for the best program, which is kept.
 
+    The defaults are of no paper: sizes at which a run takes well under a second, and rates that are common in the
+    field.
+
     Parameters
     ----------
     population, generations : int
@@ -69,7 +72,8 @@ class Evolution:
     best : ndarray of shape (run, instruction, 4)
         The best program of each run.
     error : ndarray of shape (run, generation)
-        Error of the best program so far, from the first generation, which is random, on.
+        Error of the best program so far, in units of the problem's target, from the first generation, which is random,
+        on.
     length : ndarray of shape (run, generation)
         Mean number of instructions of the population.
     """
@@ -80,19 +84,19 @@ class Evolution:
 
 
 def evolve(
-    problem: Problem, machine: Machine, *, runs: int, rng: np.random.Generator, search: Search | None = None
+    task: Problem, machine: Machine, *, runs: int, rng: int | np.random.Generator, search: Search | None = None
 ) -> Evolution:
     """Return the outcome of so many independent runs, which start from different random programs.
 
     Parameters
     ----------
-    problem : Problem
-        What is to be found.
+    task : Problem
+        What is to be found; errors are in units of its target.
     machine : Machine
         What runs the programs, with hard or soft assignment.
     runs : int
         How many; all are computed together.
-    rng : Generator
+    rng : int or Generator
         Draws everything.
     search : Search, optional
         Sizes and rates.
@@ -104,13 +108,13 @@ def evolve(
     """
     if runs < 1:
         raise ArgumentError(f"got runs={runs}, expected 1 or more")
-    how = Search() if search is None else search
-    programs = _first(machine, how, runs, rng)
-    errors = problem.error(machine.run(programs, problem.cases))
+    how, draw = Search() if search is None else search, np.random.default_rng(rng)
+    programs = _first(machine, how, runs, draw)
+    errors = task.error(machine.run(programs, task.cases))
     kept, sizes = [errors.min(axis=1)], [lengths(programs).mean(axis=1)]
     for _ in range(how.generations):
-        programs = _next(programs, errors, machine, how, rng)
-        errors = problem.error(machine.run(programs, problem.cases))
+        programs = _next(programs, errors, machine, how, draw)
+        errors = task.error(machine.run(programs, task.cases))
         kept.append(errors.min(axis=1))
         sizes.append(lengths(programs).mean(axis=1))
     best = programs[np.arange(runs), errors.argmin(axis=1)]

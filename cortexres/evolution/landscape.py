@@ -11,7 +11,7 @@ from cortexres.evolution.variation import change
 
 
 def mutation_walks(
-    problem: Problem, machine: Machine, *, walks: int, steps: int, length: int, rng: np.random.Generator
+    task: Problem, machine: Machine, *, walks: int, steps: int, length: int, rng: int | np.random.Generator
 ) -> np.ndarray:
     """Return the fitness, ``1 / (1 + error)``, along random walks in the space of programs: (walk, steps + 1).
 
@@ -20,11 +20,11 @@ def mutation_walks(
 
     Parameters
     ----------
-    problem, machine : Problem, Machine
-        What gives the fitness.
+    task, machine : Problem, Machine
+        What gives the fitness; errors are in units of the target, of which the fitness falls to half at 1.
     walks, steps, length : int
         How many walks, mutations of each, and instructions of each program.
-    rng : Generator
+    rng : int or Generator
         Draws programs and mutations.
 
     Raises
@@ -34,13 +34,14 @@ def mutation_walks(
     """
     if walks < 1 or length < 1 or steps < 0:
         raise ArgumentError(f"got walks={walks}, length={length}, steps={steps}, expected at least 1, 1 and 0")
-    programs = machine.random(walks, length, rng)
+    draw = np.random.default_rng(rng)
+    programs = machine.random(walks, length, draw)
     instructions = programs.reshape(-1, 4)
     found = []
     for step in range(steps + 1):
         if step:
-            change(instructions, np.arange(walks) * length + rng.integers(length, size=walks), machine, rng)
-        found.append(1 / (1 + problem.error(machine.run(programs, problem.cases))))
+            change(instructions, np.arange(walks) * length + draw.integers(length, size=walks), machine, draw)
+        found.append(1 / (1 + task.error(machine.run(programs, task.cases))))
     return np.stack(found, axis=1)
 
 
@@ -53,14 +54,16 @@ def autocorrelation(series: np.ndarray, lags: int) -> np.ndarray:
     Raises
     ------
     ArgumentError
-        If the series are no longer than `lags`.
+        If `lags` is below 0, or the series are no (walk, step) or no longer than `lags`.
 
     References
     ----------
     Weinberger (1990), Correlated and uncorrelated fitness landscapes and how to tell the difference,
     doi:10.1007/BF00202749
     """
-    if series.ndim != 2 or not 0 <= lags < series.shape[1]:
+    if lags < 0:
+        raise ArgumentError(f"got lags={lags}, expected 0 or more steps")
+    if series.ndim != 2 or not lags < series.shape[1]:
         raise ArgumentError(f"got series of shape {series.shape}, expected (walk, step) with more than {lags} steps")
     moved = series - series.mean()
     variance = (moved**2).mean()

@@ -6,6 +6,7 @@ are one array (..., instruction, 4). Shorter ones end in instructions whose oper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,12 @@ Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def divide(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return left / right, and 1 where right is 0: the protected division of genetic programming."""
+    """Return left / right, and 1 where right is 0: the protected division that is most common in genetic programming.
+
+    References
+    ----------
+    Sprogar (2008), A study of GP's division operators for symbolic regression, doi:10.1109/ICMLA.2008.84
+    """
     quotient = np.ones_like(left)
     np.divide(left, right, out=quotient, where=right != 0)
     return quotient
@@ -90,16 +96,16 @@ class Machine:
         Raises
         ------
         ArgumentError
-            If the programs or the cases have another shape, or an instruction names what is not there.
+            If the programs or the cases have another shape or are no numbers (programs: integers), or an instruction
+            names what is not there.
         """
-        self._check(programs, cases)
-        flat = programs.reshape(-1, *programs.shape[-2:])
+        flat = self._checked(programs, cases)
         outputs = np.empty((len(flat), cases.shape[1]))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for first in range(0, len(flat), AT_ONCE):
                 *_, memory = self._memories(flat[first : first + AT_ONCE], cases)
                 outputs[first : first + AT_ONCE] = memory[:, 0]
-        return outputs.reshape(*programs.shape[:-2], -1)
+        return outputs.reshape(*programs.shape[:-2], cases.shape[1])
 
     def states(self, programs: np.ndarray, cases: np.ndarray) -> np.ndarray:
         """Return all registers before and after each instruction, (..., instruction + 1, register, case).
@@ -109,15 +115,18 @@ class Machine:
         ArgumentError
             As for `run`.
         """
-        self._check(programs, cases)
-        flat = programs.reshape(-1, *programs.shape[-2:])
+        flat = self._checked(programs, cases)
+        found = np.empty((len(flat), flat.shape[1] + 1, self.registers, cases.shape[1]))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            found = np.stack([memory[:, : self.registers].copy() for memory in self._memories(flat, cases)], axis=1)
+            for first in range(0, len(flat), AT_ONCE):
+                for k, memory in enumerate(self._memories(flat[first : first + AT_ONCE], cases)):
+                    found[first : first + AT_ONCE, k] = memory[:, : self.registers]
         return found.reshape(*programs.shape[:-2], *found.shape[1:])
 
-    def random(self, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    def random(self, count: int, length: int, rng: int | np.random.Generator) -> np.ndarray:
         """Return programs (count, length, 4) whose every number is drawn evenly from those that it can have."""
-        return np.stack([rng.integers(size, size=(count, length), dtype=np.int8) for size in self.sizes], axis=-1)
+        draw = np.random.default_rng(rng)
+        return np.stack([draw.integers(size, size=(count, length), dtype=np.int8) for size in self.sizes], axis=-1)
 
     def text(self, program: np.ndarray) -> str:
         """Return a program (instruction, 4) as people write it, an instruction per line: ``r0 <- r1 * x0``."""
@@ -133,7 +142,7 @@ class Machine:
         """Give the memory (program, source, case), changed in place, before and after each instruction."""
         start = cases[np.arange(self.registers) % self.inputs]
         memory = np.repeat(np.concatenate([start, cases]).astype(float)[None], len(programs), axis=0)
-        rows = memory.reshape(-1, cases.shape[1])
+        rows = memory.reshape(len(programs) * self.sources, cases.shape[1])
         base = np.arange(len(programs)) * self.sources
         yield memory
         for instructions in np.ascontiguousarray(programs.transpose(1, 2, 0)):
@@ -152,13 +161,20 @@ class Machine:
             old = result if self.gamma == 1 else rows.take(target, axis=0)  # hard assignment does not look at it
             rows[target] = assigned(old, result, self.gamma)
 
-    def _check(self, programs: np.ndarray, cases: np.ndarray) -> None:
-        if programs.ndim < 2 or programs.shape[-1] != 4:
-            raise ArgumentError(f"got programs of shape {programs.shape}, expected (..., instruction, 4)")
+    def _checked(self, programs: np.ndarray, cases: np.ndarray) -> np.ndarray:
+        """Return programs that can be run as (program, instruction, 4)."""
+        if programs.ndim < 2 or programs.shape[-1] != 4 or not np.issubdtype(programs.dtype, np.integer):
+            raise ArgumentError(
+                f"got programs of shape {programs.shape} and type {programs.dtype}, expected integers, "
+                "(..., instruction, 4)"
+            )
+        if cases.dtype.kind not in "iuf":
+            raise ArgumentError(f"got cases of type {cases.dtype}, expected real numbers")
         if cases.ndim != 2 or len(cases) != self.inputs:
             raise ArgumentError(f"got cases of shape {cases.shape}, expected ({self.inputs}, case): a row per input")
+        flat = programs.reshape(math.prod(programs.shape[:-2]), *programs.shape[-2:])  # -1 is none of an empty array
         if not programs.size:
-            return
+            return flat.astype(np.int8)
         lowest = [int(programs[..., field].min()) for field in range(4)]
         highest = [int(programs[..., field].max()) for field in range(4)]
         if lowest[0] < SKIP or min(lowest[1:]) < 0 or any(np.greater_equal(highest, self.sizes)):
@@ -166,6 +182,7 @@ class Machine:
                 f"got instructions with numbers from {lowest} to {highest}, expected operation, target, left and right "
                 f"from 0 to {[size - 1 for size in self.sizes]}, or {SKIP} as an operation"
             )
+        return flat.astype(np.int8, copy=False)
 
 
 def lengths(programs: np.ndarray) -> np.ndarray:

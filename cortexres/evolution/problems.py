@@ -20,23 +20,29 @@ class Problem:
     Parameters
     ----------
     name : str
+        What it is called.
+    formula : str
         The function, as people write it.
     cases : ndarray of shape (1, case)
         The places.
     target : ndarray of shape (case,)
-        The function's values.
+        The function's values; errors are in their units.
     rational : bool
         Whether additions, multiplications and divisions of the variable can give the function itself.
     """
 
     name: str
+    formula: str
     cases: np.ndarray
     target: np.ndarray
     rational: bool
 
     @property
     def scale(self) -> float:
-        """Return the mean absolute deviation of the target from its mean: the error of the best constant, about."""
+        """Return the mean absolute deviation of the target from its mean: the error of a program that gives the mean.
+
+        The constant of the least error is the median, whose error is at most that.
+        """
         return float(np.abs(self.target - self.target.mean()).mean())
 
     def error(self, outputs: np.ndarray) -> np.ndarray:
@@ -68,6 +74,11 @@ def problem(name: str, *, cases: int = CASES) -> Problem:
     cases : int
         How many places there are.
 
+    Returns
+    -------
+    Problem
+        Of that name.
+
     Raises
     ------
     ArgumentError
@@ -86,4 +97,4 @@ def problem(name: str, *, cases: int = CASES) -> Problem:
     places = np.linspace(low, high, cases)
     # sines and logarithms differ between processors in the last bit, and two programs that tie decide a whole run
     target = np.round(function(places), 12)
-    return Problem(name=formula, cases=places[None], target=target, rational=rational)
+    return Problem(name=name, formula=formula, cases=places[None], target=target, rational=rational)

@@ -8,7 +8,7 @@ from cortexres.errors import ArgumentError
 from cortexres.evolution.linear_programs import OPERATION, SKIP, Machine, lengths
 
 
-def crossed(mothers: np.ndarray, fathers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def crossed(mothers: np.ndarray, fathers: np.ndarray, rng: int | np.random.Generator) -> np.ndarray:
     """Return children (program, instruction, 4): mothers with a stretch replaced by one of their father.
 
     Both stretches begin and end anywhere, so that lengths change; a father's stretch that would make the child too
@@ -24,8 +24,9 @@ def crossed(mothers: np.ndarray, fathers: np.ndarray, rng: np.random.Generator) 
     if mothers.shape != fathers.shape:
         raise ArgumentError(f"got mothers {mothers.shape} and fathers {fathers.shape}, expected one shape")
     count, longest = mothers.shape[:2]
-    from_mother, to_mother = _cuts(lengths(mothers), rng)
-    from_father, to_father = _cuts(lengths(fathers), rng)
+    draw = np.random.default_rng(rng)
+    from_mother, to_mother = _cuts(lengths(mothers), draw)
+    from_father, to_father = _cuts(lengths(fathers), draw)
     kept = from_mother + lengths(mothers) - to_mother
     stretch = np.minimum(to_father - from_father, longest - kept)
     lost = kept + stretch == 0
@@ -44,7 +45,7 @@ def crossed(mothers: np.ndarray, fathers: np.ndarray, rng: np.random.Generator) 
     return children
 
 
-def mutated(programs: np.ndarray, machine: Machine, rate: float, rng: np.random.Generator) -> np.ndarray:
+def mutated(programs: np.ndarray, machine: Machine, rate: float, rng: int | np.random.Generator) -> np.ndarray:
     """Return programs (..., instruction, 4) in which, at a rate per instruction, one of its numbers is another.
 
     Raises
@@ -54,10 +55,11 @@ def mutated(programs: np.ndarray, machine: Machine, rate: float, rng: np.random.
     """
     if not 0 <= rate <= 1:
         raise ArgumentError(f"got rate={rate}, expected a probability per instruction")
+    draw = np.random.default_rng(rng)
     children = programs.copy()
     flat = children.reshape(-1, 4)
-    chosen = np.flatnonzero((rng.random(len(flat)) < rate) & (flat[:, OPERATION] != SKIP))
-    change(flat, chosen, machine, rng)
+    chosen = np.flatnonzero((draw.random(len(flat)) < rate) & (flat[:, OPERATION] != SKIP))
+    change(flat, chosen, machine, draw)
     return children
 
 

@@ -12,7 +12,7 @@ from cortexres.evolution.linear_programs import OPERATION, SKIP, TARGET, Machine
 from cortexres.evolution.problems import Problem
 
 
-def errors_of_writes(programs: np.ndarray, machine: Machine, problem: Problem, *, last: int) -> np.ndarray:
+def errors_of_writes(programs: np.ndarray, machine: Machine, task: Problem, *, last: int) -> np.ndarray:
     """Return the errors of register 0 after each of the last times that it was written: (program, last).
 
     The last column is the error of the program; NaN where it was written less often.
@@ -21,8 +21,8 @@ def errors_of_writes(programs: np.ndarray, machine: Machine, problem: Problem, *
     ----------
     programs : ndarray of shape (program, instruction, 4)
         The programs.
-    machine, problem : Machine, Problem
-        What runs them, and what gives the error.
+    machine, task : Machine, Problem
+        What runs them, and what gives the error, in units of its target.
     last : int
         How many writes are looked at.
 
@@ -36,7 +36,7 @@ def errors_of_writes(programs: np.ndarray, machine: Machine, problem: Problem, *
             f"got last={last} and programs of shape {programs.shape}, expected 1 or more writes and "
             "(program, instruction, 4)"
         )
-    errors = problem.error(machine.states(programs, problem.cases)[:, 1:, 0])
+    errors = task.error(machine.states(programs, task.cases)[:, 1:, 0])
     written = (programs[..., TARGET] == 0) & (programs[..., OPERATION] != SKIP)
     found = np.full((len(programs), last), np.nan)
     for row, along, where in zip(found, errors, written, strict=True):
