@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Literal, cast, get_args
 
 import torch
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
+from cortexres.nn.growth.rebuilt import rebuilt
 from cortexres.nn.growth.silence import silence_
-from cortexres.nn.growth.stages import Network, with_changed
+from cortexres.nn.growth.stages import Growable, with_changed
+from cortexres.nn.growth.whole_numbers import whole
 from cortexres.nn.initial import Rng, stream
 from cortexres.nn.recurrent import Recurrent
 from cortexres.nn.shortcuts import Identity, LearnedScale, Linear, Scaled
@@ -22,8 +25,8 @@ By = Literal["zero", "scale"]
 
 
 def insert(
-    network: Network, at: int | Sequence[int], *, stage: int = 0, by: By = "zero", rng: Rng = None
-) -> Network:
+    network: Growable, at: int | Iterable[int], *, stage: int = 0, by: By = "zero", rng: Rng = None
+) -> Growable:
     """Return an untied network with blocks more that change nothing: the same last state, bit for bit.
 
     The new blocks are like the one before them, with weights drawn anew, and then learn like all others. Parameters and
@@ -33,10 +36,10 @@ def insert(
     ----------
     network : Recurrent, Stage or StagedNetwork
         Untied; a tied one is split or untied first. Not changed itself.
-    at : int or sequence of int
+    at : int or iterable of int
         After how many of the old blocks each new one comes, 0 for first; a number given twice gives two blocks.
     stage : int
-        Of a staged network, from 0: where; blocks are counted without the transition.
+        Of a staged network, from 0: where; blocks are counted without the transition. Others have stage 0 alone.
     by : {"zero", "scale"}
         What makes a new block the identity. ``"zero"``: the last layer of its F is zero, see `silence_`. ``"scale"``:
         its shortcut is `LearnedScale`, for any F, and any shortcut of its neighbours.
@@ -46,8 +49,8 @@ def insert(
     Raises
     ------
     ArgumentError
-        If the network is tied, noisy or has no such place; if it takes its input in at every step, unless F does and
-        ``by="scale"``; if F cannot be silenced; if the neighbour's shortcut carries less than the state and
+        If the network is tied, noisy or has no such place or stage; if it takes its input in at every step, unless F
+        does and ``by="scale"``; if F cannot be silenced; if the neighbour's shortcut carries less than the state and
         ``by="zero"``; or if blocks end in an activation that changes states which have been through it (tanh), or
         may not have (``at=0``).
 
@@ -58,7 +61,7 @@ def insert(
     """
     if by not in get_args(By):
         raise ArgumentError(f"got by={by!r}, expected 'zero' or 'scale'")
-    places = sorted([at] if isinstance(at, int) else at)
+    places = sorted(whole("at", place) for place in (at if isinstance(at, Iterable) else [at]))
     draw = stream(rng)
     return with_changed(network, lambda own: _inserted(own, places, by, draw), stage=stage)
 
@@ -69,12 +72,7 @@ def _inserted(own: Recurrent, places: Sequence[int], by: By, rng: Rng) -> Recurr
     for k in range(own.steps + 1):
         blocks += [_new(own, place, by, rng) for place in places if place == k]
         blocks += [copy.deepcopy(own.at(k)[0])] if k < own.steps else []
-    made = Recurrent(
-        blocks, injection=own.injection, readout="all" if isinstance(own.readout, int) else own.readout
-    )
-    if isinstance(own.readout, int):
-        made.readout = own.readout + sum(place < own.readout for place in places)
-    return made.train(own.training)
+    return rebuilt(own, blocks, moved=lambda read: read + sum(place < read for place in places))
 
 
 def _new(own: Recurrent, place: int, by: By, rng: Rng) -> Block:
@@ -83,7 +81,7 @@ def _new(own: Recurrent, place: int, by: By, rng: Rng) -> Block:
     _check_block(own, neighbour, place, by)
     block = copy.deepcopy(neighbour)
     if by == "scale":
-        values = next(block.parameters())
+        values = next(chain(block.parameters(), own.parameters()), torch.empty(0))  # F may have none
         block.shortcut = LearnedScale(
             cast("Transform", block.transform).out_channels, device=values.device, dtype=values.dtype
         )

@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
-from cortexres.nn.growth.stages import Network, with_changed
+from cortexres.nn.growth.rebuilt import rebuilt
+from cortexres.nn.growth.stages import Growable, with_changed
+from cortexres.nn.growth.whole_numbers import whole
 from cortexres.nn.norms import StepNorm
 from cortexres.nn.recurrent import Recurrent
 from cortexres.nn.shortcuts import Identity, LearnedScale, NoShortcut, Scaled, SoftAssignment
 from cortexres.nn.untie import alone
 
 
-def refine(network: Network, times: int = 2, *, stage: int | None = None) -> Network:
+def refine(network: Growable, times: int = 2, *, stage: int | None = None) -> Growable:
     """Return a network of `times` as many steps, each `times` as small: the same Euler path, more finely drawn.
 
     Each block follows itself, and adds 1 / times of what it added: ``h + F`` becomes ``h + F / 2`` twice, ``(1 - gamma)
@@ -37,21 +39,22 @@ def refine(network: Network, times: int = 2, *, stage: int | None = None) -> Net
     times : int
         2 or more.
     stage : int, optional
-        Of a staged network, from 0: the one to refine; all where it is left out.
+        Of a staged network, from 0: the one to refine; all where it is left out. Others have stage 0 alone.
 
     Raises
     ------
     ArgumentError
-        If `times` is below 2, there is no such stage, a shortcut has no step that could be smaller (a learned gate, a
-        linear map), or a norm shares batch statistics that are refused in evaluation.
+        If `times` is no whole number or below 2, there is no such stage, a shortcut has no step that could be smaller
+        (a learned gate, a linear map), or a norm shares batch statistics that are refused in evaluation.
 
     References
     ----------
     Chang et al. (2018), Multi-level residual networks from dynamical systems view, arXiv:1710.10348
     """
-    if times < 2:
+    count = whole("times", times)
+    if count < 2:
         raise ArgumentError(f"got times={times}, expected 2 or more")
-    return with_changed(network, partial(_refined, times=times), stage=stage)
+    return with_changed(network, partial(_refined, times=count), stage=stage)
 
 
 def _refined(own: Recurrent, times: int) -> Recurrent:
@@ -59,16 +62,8 @@ def _refined(own: Recurrent, times: int) -> Recurrent:
         block: Block | list[Block] = _smaller(_repeated(own.block, times), times)
     else:
         block = [_smaller(alone(own.at(k)[0], 0), times) for k in range(own.steps) for _ in range(times)]
-    made = Recurrent(
-        block,
-        steps=own.steps * times,
-        injection=own.injection,
-        readout="all" if isinstance(own.readout, int) else own.readout,
-        noise=own.noise / math.sqrt(times),
-    )
-    if isinstance(own.readout, int):
-        made.readout = own.readout * times
-    return made.train(own.training)
+    noise = own.noise / math.sqrt(times)
+    return rebuilt(own, block, steps=own.steps * times, noise=noise, moved=lambda read: read * times)
 
 
 def _repeated(block: Block, times: int) -> Block:

@@ -10,6 +10,7 @@ from torch import nn
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.growth.stages import recurrent_of, stage_at
+from cortexres.nn.growth.whole_numbers import whole
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.recurrent import Recurrent
 from cortexres.nn.untie import alone, together
@@ -34,14 +35,15 @@ def split(network: Recurrent, at: int) -> tuple[Recurrent, Recurrent]:
     Raises
     ------
     ArgumentError
-        If a part would have no step, the network is read at a step of its own, or a norm shares batch statistics that
-        are refused in evaluation.
+        If `at` is no whole number or a part would have no step, the network is read at a step of its own, or a norm
+        shares batch statistics that are refused in evaluation.
     """
-    if not 1 <= at < network.steps:
+    place = whole("at", at)
+    if not 1 <= place < network.steps:
         raise ArgumentError(f"got at={at}, expected 1 to {network.steps - 1}: both parts have steps")
     if isinstance(network.readout, int):
         raise ArgumentError(f"got readout={network.readout}, expected 'all' or 'last': one of the parts would lack it")
-    return _part(network, range(at)), _part(network, range(at, network.steps))
+    return _part(network, range(place)), _part(network, range(place, network.steps))
 
 
 def split_stage(network: StagedNetwork, at: int, *, stage: int = 0) -> StagedNetwork:
