@@ -91,8 +91,10 @@ def test_weights_come_from_the_seed_and_learn() -> None:
     ("chains", "options", "match"),
     [
         ([ONE], {"width": 0}, "got width=0"),
-        ([()], {}, "got layers=0"),
-        ([(1, 0)], {}, "got smallest_dilation=0"),
+        ([()], {}, r"got dilations=\[\], expected one or more"),
+        ([(1, 0)], {}, r"got dilations=\[1, 0\], expected one or more, each of 1 or more"),
+        ([ONE, (1, -2, 8)], {}, r"got other_dilations=\[1, -2, 8\]"),
+        ([ONE, OTHER], {"width": 1, "exchange": [2]}, r"got exchange=\[2\] and width=1, expected a width of 2 or more"),
         ([ONE, (1, 2)], {}, "one depth and one window"),
         ([ONE, (1, 2, 8)], {}, "one depth and one window"),
         ([ONE], {"exchange": [2]}, "expected other_dilations"),

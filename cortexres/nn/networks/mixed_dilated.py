@@ -33,18 +33,29 @@ class MixedDilated(nn.Module):
     other_dilations : sequence of int, optional
         Of the second network; where they are left out there is none.
     exchange : sequence of int
-        Numbers of layers, from 1, after which the networks swap half of their channels.
+        Numbers of layers, from 1, after which the networks swap the first half of their channels (width // 2). After
+        the last layer that leaves the sum alone, and only the states of `streams` change.
     combine : {"product", "rectified"}
         g: the product, an arithmetic circuit, which is linear in the input of each time; or ``relu(x + y)``, a usual
         convolution.
     rng : int or numpy Generator, optional
         Where the weights come from (normal, standard deviation ``1 / sqrt(width)``).
+    device : torch.device or str, optional
+        Where the weights are.
+    dtype : torch.dtype, optional
+        Their precision.
+
+    Attributes
+    ----------
+    weights : ParameterList
+        For each network (layer, 2, channel, input channel): the a_c of all channels, then the b_c.
 
     Raises
     ------
     ArgumentError
-        If a size is below 1, the networks differ in depth, or they exchange channels after a layer that does not exist
-        or up to which their dilations differ, so that they have not seen the same times.
+        If a size is below 1; if the networks differ in depth or window; if they exchange channels after a layer that
+        does not exist or up to which their dilations differ, so that they have not seen the same times, or have a
+        single channel, of which there is no half.
 
     References
     ----------
@@ -66,8 +77,9 @@ class MixedDilated(nn.Module):
     ) -> None:
         super().__init__()
         chains = [tuple(dilations)] if other_dilations is None else [tuple(dilations), tuple(other_dilations)]
-        check_sizes(width=width, layers=len(chains[0]), smallest_dilation=min([1, *chains[0], *chains[-1]]))
-        _check_exchange(chains, exchange)
+        check_sizes(width=width)
+        _check_chains(chains)
+        _check_exchange(chains, exchange, width)
         if combine not in ("product", "rectified"):
             raise ArgumentError(f"got combine={combine!r}, expected 'product' or 'rectified'")
         self.width, self.chains, self.exchange, self.combine = width, chains, tuple(exchange), combine
@@ -131,13 +143,25 @@ def _swapped(one: Tensor, other: Tensor) -> list[Tensor]:
     return [torch.cat([other[:, :half], one[:, half:]], dim=1), torch.cat([one[:, :half], other[:, half:]], dim=1)]
 
 
-def _check_exchange(chains: Sequence[Sequence[int]], exchange: Sequence[int]) -> None:
+def _check_chains(chains: Sequence[Sequence[int]]) -> None:
+    """Raise where a network has no layers, or two are not of one depth and window."""
+    for name, chain in zip(("dilations", "other_dilations"), chains, strict=False):
+        if not chain or min(chain) < 1:
+            raise ArgumentError(f"got {name}={list(chain)}, expected one or more, each of 1 or more")
     if len(chains[0]) != len(chains[-1]) or sum(chains[0]) != sum(chains[-1]):
         raise ArgumentError(
             f"got dilations {list(chains[0])} and {list(chains[-1])}, expected networks of one depth and one window"
         )
+
+
+def _check_exchange(chains: Sequence[Sequence[int]], exchange: Sequence[int], width: int) -> None:
+    """Raise where networks cannot swap half of their channels."""
     if exchange and len(chains) == 1:
         raise ArgumentError(f"got exchange={list(exchange)} and one network, expected other_dilations, for a second")
+    if exchange and width < 2:
+        raise ArgumentError(
+            f"got exchange={list(exchange)} and width={width}, expected a width of 2 or more: one channel has no half"
+        )
     for place in exchange:
         if not 1 <= place <= len(chains[0]) or sorted(chains[0][:place]) != sorted(chains[1][:place]):
             raise ArgumentError(
