@@ -128,6 +128,18 @@ def test_ranks_of_sums_of_products() -> None:
     assert matricisation_rank(nearly, [0], tolerance=1e-9) == 2
 
 
+def test_rank_is_counted_in_the_precision_of_the_numbers() -> None:
+    rng = np.random.default_rng(0)
+    one = np.multiply.outer(rng.normal(size=40), rng.normal(size=40))
+    for kind in (np.float16, np.float32, np.float64):
+        assert matricisation_rank(np.multiply.outer(one[0].astype(kind), one[:, 0].astype(kind)), [0]) == 1
+    assert matricisation_rank(np.eye(4, dtype=np.int8), [0]) == 4
+    single = grid_tensor(MixedDilated(3, (1, 2), rng=0), torch.eye(3), 4)
+    assert single.dtype == np.float32
+    half = grid_tensor(MixedDilated(3, (1, 2), rng=0, dtype=torch.bfloat16), torch.eye(3, dtype=torch.bfloat16), 4)
+    assert half.dtype == np.float32
+
+
 def modular_layer(weights: np.ndarray, state: np.ndarray, dilation: int) -> np.ndarray:
     """Return a layer of products of (batch, time, channel), exactly, modulo a prime."""
     earlier = state[:, :-dilation] @ weights[0].T % PRIME
@@ -203,3 +215,13 @@ def test_no_values_or_inputs_are_refused(shape: tuple[int, ...], inputs: int) ->
 def test_too_many_sequences_are_refused() -> None:
     with pytest.raises(ArgumentError, match="take fewer inputs or values"):
         grid_tensor(nn.Identity(), torch.eye(2), 25)
+
+
+def test_tensors_without_a_rank_are_refused() -> None:
+    for value in (np.nan, np.inf):
+        with pytest.raises(ArgumentError, match="values that are not finite"):
+            matricisation_rank(np.full((2, 2), value), [0])
+    with pytest.raises(ArgumentError, match=r"got a tensor of shape \(0, 2\), expected one with values"):
+        matricisation_rank(np.zeros((0, 2)), [0])
+    with pytest.raises(ArgumentError, match="got tolerance=-1"):
+        matricisation_rank(np.eye(2), [0], tolerance=-1)

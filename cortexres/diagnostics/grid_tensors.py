@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cortexres.diagnostics.datasets import array
 from cortexres.errors import ArgumentError
 
 MOST_VALUES = 2**24
@@ -34,7 +34,8 @@ def grid_tensor(network: Callable[[Tensor], Tensor], values: Tensor, n_inputs: i
     Returns
     -------
     ndarray of shape (output, value, ..., value)
-        One dim of values for each input, after all outputs in one dim.
+        One dim of values for each input, after all outputs in one dim; in the network's own precision, at least
+        single, which `matricisation_rank` needs to know.
 
     Raises
     ------
@@ -58,8 +59,9 @@ def grid_tensor(network: Callable[[Tensor], Tensor], values: Tensor, n_inputs: i
     found = []
     for numbers in np.array_split(np.arange(total), -(-total // CHUNK)):
         chosen = torch.as_tensor(np.stack(np.unravel_index(numbers, shape), axis=1), device=values.device)
-        found.append(array(network(values[chosen].transpose(1, 2)).flatten(1)))
-    tensor: np.ndarray = np.concatenate(found).T.reshape(-1, *shape)
+        found.append(_array(network(values[chosen].transpose(1, 2)).flatten(1)))
+    whole = np.concatenate(found)
+    tensor: np.ndarray = whole.T.reshape(whole.shape[1], *shape)
     return tensor
 
 
@@ -69,15 +71,17 @@ def matricised(tensor: np.ndarray, rows: Collection[int]) -> np.ndarray:
     Raises
     ------
     ArgumentError
-        If a dim does not exist, or there are none for the rows or none for the columns.
+        If a dim does not exist, there are none for the rows or none for the columns, or the tensor has no values.
     """
+    if not tensor.size:
+        raise ArgumentError(f"got a tensor of shape {tensor.shape}, expected one with values")
     chosen = sorted(set(rows))
     others = [dim for dim in range(tensor.ndim) if dim not in chosen]
     if not chosen or not others or not set(chosen) <= set(range(tensor.ndim)):
         raise ArgumentError(
             f"got rows={chosen} of a tensor with {tensor.ndim} dims, expected some of them, from 0, and not all"
         )
-    return tensor.transpose([*chosen, *others]).reshape(int(np.prod([tensor.shape[dim] for dim in chosen])), -1)
+    return tensor.transpose([*chosen, *others]).reshape(math.prod(tensor.shape[dim] for dim in chosen), -1)
 
 
 def matricisation_rank(tensor: np.ndarray, rows: Collection[int], *, tolerance: float | None = None) -> int:
@@ -93,18 +97,30 @@ def matricisation_rank(tensor: np.ndarray, rows: Collection[int], *, tolerance: 
         The dims of the one group.
     tolerance : float, optional
         Singular values up to `tolerance` times the largest count as zero; by default the larger size of the matrix
-        times the machine epsilon.
+        times the machine epsilon of the tensor's precision.
 
     Raises
     ------
     ArgumentError
-        As `matricised`.
+        As `matricised`; or if a value is not finite, or `tolerance` is below 0.
 
     References
     ----------
     Cohen & Shashua (2017), Inductive bias of deep convolutional networks through pooling geometry, arXiv:1605.06743
     """
     matrix = matricised(tensor, rows)
-    relative = max(matrix.shape) * np.finfo(np.float64).eps if tolerance is None else tolerance
-    singular = np.linalg.svd(matrix, compute_uv=False)
+    if not np.isfinite(matrix).all():
+        raise ArgumentError("got a tensor with values that are not finite, expected numbers: these have no rank")
+    if tolerance is not None and not tolerance >= 0:
+        raise ArgumentError(f"got tolerance={tolerance}, expected 0 or more")
+    own = matrix.dtype if np.issubdtype(matrix.dtype, np.inexact) else np.dtype(np.float64)
+    relative = max(matrix.shape) * np.finfo(own).eps if tolerance is None else tolerance
+    known = matrix.astype(np.result_type(own, np.float32))  # of half precision there is no decomposition
+    singular = np.linalg.svd(known, compute_uv=False)
     return int((singular > relative * singular[0]).sum())
+
+
+def _array(outputs: Tensor) -> np.ndarray:
+    """Return outputs in their own precision, at least single."""
+    values = outputs.cpu()
+    return values.to(torch.promote_types(values.dtype, torch.float32)).numpy()
