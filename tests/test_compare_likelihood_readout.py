@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -47,6 +49,15 @@ def test_poisson_trials_have_the_mean_and_variance_of_so_many_cells() -> None:
     data = poisson_trials(constant(rates), silent(2, 2), cells=cells, trials=20_000, rng=1)["response"]
     np.testing.assert_allclose(data.mean(("trial", "time")), rates, rtol=0.01)
     np.testing.assert_allclose(data.var(("trial", "time")), rates / (cells * 0.005), rtol=0.03)
+
+
+def test_poisson_trials_say_what_made_them() -> None:
+    rates, data = constant(np.full((2, 2), 9.0)), silent(2, 2)
+    one, same = (poisson_trials(rates, data, cells=[3, 4], trials=2, rng=rng) for rng in (5, np.random.default_rng(5)))
+    np.testing.assert_array_equal(one["response"], same["response"])
+    facts, others = (json.loads(made.attrs["cortexres_provenance"]) for made in (one, same))
+    assert (facts["seed"], facts["cells"], facts["trials"]) == (5, [3, 4], 2)
+    assert others["seed"] is None
 
 
 def test_a_brain_without_noise_is_read_at_its_own_time() -> None:
@@ -100,10 +111,12 @@ def test_more_cells_are_read_better() -> None:
 def test_what_cannot_be_read_is_refused() -> None:
     rates = constant(np.full((2, UNITS), 10.0))
     data = silent(2, UNITS)
-    with pytest.raises(ArgumentError, match=r"got cells of shape \(2,\), expected one number above 0 for each of 3"):
+    with pytest.raises(ArgumentError, match=r"got cells=\[1\.0, 2\.0\], expected .* or one for each of 3 units"):
         likelihood_readout(data, rates, cells=[1, 2])
-    with pytest.raises(ArgumentError, match="got cells"):
+    with pytest.raises(ArgumentError, match=r"got cells=0\.0"):
         likelihood_readout(data, rates, cells=0)
+    with pytest.raises(ArgumentError, match="got cells=nan"):
+        likelihood_readout(data, rates, cells=np.nan)
     with pytest.raises(ArgumentError, match="got trials=0"):
         poisson_trials(rates, data, cells=1, trials=0, rng=0)
     with pytest.raises(ArgumentError, match=r"got a network in '1', expected rates in Hz"):

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from cortexres.compare.choices import seeded
 from cortexres.compare.pairing import along, float_values, paired
 from cortexres.compare.windows import bin_width
 from cortexres.errors import ArgumentError
@@ -92,6 +93,11 @@ def poisson_trials(
     rng : int or Generator
         Draws the spikes.
 
+    Returns
+    -------
+    Dataset
+        ``response`` (stimulus, trial, time, unit) in Hz; seed, trials and cells are in its provenance.
+
     Raises
     ------
     SchemaError
@@ -107,18 +113,27 @@ def poisson_trials(
     per_hz = _spikes_per_hz(here, cells)
     means = _means(there, per_hz)
     size = (means.shape[0], trials, *means.shape[1:])
-    counts = np.random.default_rng(rng).poisson(np.broadcast_to(means[:, None], size))
+    seed, draw = seeded(rng)
+    counts = draw.poisson(np.broadcast_to(means[:, None], size))
     coords = along(here, "stimulus", "time", "unit") | {"trial": np.arange(trials)}
     variable = (("stimulus", "trial", "time", "unit"), counts / per_hz, {"units": "Hz"})
-    return xr.Dataset({"response": variable}, coords, {"model": f"Poisson trials of {network.attrs.get('model', '')}"})
+    attrs = {
+        "model": f"Poisson trials of {network.attrs.get('model', '')}",
+        "cortexres_provenance": provenance(
+            seed=seed, trials=trials, cells=np.broadcast_to(cells, per_hz.shape).tolist()
+        ),
+    }
+    return xr.Dataset({"response": variable}, coords, attrs)
 
 
 def _spikes_per_hz(brain: xr.Dataset, cells: ArrayLike) -> np.ndarray:
     """Return the spikes (unit,) that a rate of 1 Hz is in one bin of all cells of a unit."""
     number = np.asarray(cells, dtype=float)
     units = brain.sizes["unit"]
-    if number.shape not in ((), (units,)) or not (number > 0).all():
-        raise ArgumentError(f"got cells of shape {number.shape}, expected one number above 0 for each of {units} units")
+    if number.shape not in ((), (units,)) or not ((number > 0) & np.isfinite(number)).all():
+        raise ArgumentError(
+            f"got cells={number.tolist()}, expected one number above 0, or one for each of {units} units"
+        )
     return np.broadcast_to(number * bin_width(brain) / 1000.0, (units,))
 
 
