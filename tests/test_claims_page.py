@@ -89,8 +89,8 @@ def test_without_a_page_nothing_is_recorded(tmp_path: Path) -> None:
         "| a_2000 | 4 % |",
         "| |",
         "| a_2000 | 4 % | 2 | 3 | maybe | 1.0 |",
-        "| a_2000 | 4 % | 2 | 3 | yes | soon |",
-        "|  | 4 % | 2 | 3 | yes | 1.0 |",
+        "| a_2000 | 4 % | 2 | 3 | yes (all of 1) | soon |",
+        "|  | 4 % | 2 | 3 | yes (all of 1) | 1.0 |",
     ],
 )
 def test_a_row_that_is_none_is_refused(tmp_path: Path, row: str) -> None:
@@ -129,7 +129,9 @@ def test_an_outcome_without_a_spread_is_not_recorded(tmp_path: Path) -> None:
 def test_the_first_check_stands_for_the_claim_with_its_control() -> None:
     cells = dict(zip(SUITE_HEADER, suite_row(outcome("a_2000")), strict=True))
     assert cells["measured"] == f"{FIGURE}: 2; {CONTROL}: 0"
-    assert (cells["published"], cells["seeds"], cells["holds"], cells["minutes"]) == ("9.8 N per kg", "3", "yes", "0.5")
+    assert (cells["published"], cells["seeds"], cells["holds"], cells["minutes"]) == (
+        "9.8 N per kg", "3", "yes (all of 1)", "0.5"
+    )
 
 
 def test_the_table_in_the_terminal_is_aligned_and_not_wider_than_a_screen() -> None:

@@ -24,8 +24,9 @@ with a control in which the effect is removed. This page is written by
     cortexres claims --record
 
 and `cortexres claims` with no name exits 0 where every outcome is the one recorded here. A claim *holds* where every
-check is met and the same check fails for its control; one that does not stays here with what was found. Measured is the
-mean over seeds, with the range. What a source says that could not be confirmed is marked.
+check is met and the same check fails for its control; one that does not stays here with what was found, and the number
+of checks that are missed. Measured is the mean over seeds, with the range. What a source says that could not be confirmed
+is marked.
 
 """
 
@@ -115,9 +116,10 @@ def _row(line: str, page: Path) -> tuple[str, Record]:
     """The name and the record of a row."""
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
     name, *_, holds, minutes = cells[1:-1] if len(cells) == len(SUITE_HEADER) + 2 else [""] * len(SUITE_HEADER)
-    if not name or holds not in ("yes", "no") or not re.fullmatch(r"\d+(\.\d+)?", minutes):
+    verdict = re.fullmatch(r"(yes|no) \(.+\)", holds)
+    if not name or verdict is None or not re.fullmatch(r"\d+(\.\d+)?", minutes):
         raise DataFileError(
             f"got the row {line[:60]!r} in {page}, expected {len(SUITE_HEADER)} cells that end in yes or no and in "
             "minutes; record it again"
         )
-    return name, Record(holds == "yes", float(minutes))
+    return name, Record(verdict[1] == "yes", float(minutes))

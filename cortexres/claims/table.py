@@ -19,8 +19,14 @@ def suite_row(outcome: Outcome) -> tuple[str, ...]:
     measured = f"{first.figure}: {spread(first.values)}"
     if first.control:
         measured += f"; {first.control}: {spread(first.control_values)}"
-    holds = "yes" if outcome.holds else "no"
-    return outcome.name, outcome.published, measured, str(outcome.seeds), holds, f"{outcome.minutes:.1f}"
+    return outcome.name, outcome.published, measured, str(outcome.seeds), _how_far(outcome), f"{outcome.minutes:.1f}"
+
+
+def _how_far(outcome: Outcome) -> str:
+    """Yes or no, and how many checks that rests on: a claim of many parts may fail in one."""
+    checks = [line for line in outcome.lines if line.met is not None]
+    failed = sum(not line.holds for line in checks)
+    return f"no ({failed} of {len(checks)} missed)" if failed else f"yes (all of {len(checks)})"
 
 
 def line_row(line: Line) -> tuple[str, ...]:
