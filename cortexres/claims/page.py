@@ -24,9 +24,9 @@ with a control in which the effect is removed. This page is written by
     cortexres claims --record
 
 and `cortexres claims` with no name exits 0 where every outcome is the one recorded here. A claim *holds* where every
-check is met and the same check fails for its control; one that does not stays here with what was found, and the number
-of checks that are missed. Measured is the mean over seeds, with the range. What a source says that could not be confirmed
-is marked.
+check is met and the same check fails for its control; one that does not stays here with what was found, and with the
+number of checks that are missed. Measured is the mean over seeds, with the range. What a source says that could not be
+confirmed is marked.
 
 """
 
