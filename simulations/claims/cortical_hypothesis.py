@@ -455,7 +455,7 @@ def _draw_areas(axes: Axes, samples: Sequence[Sample]) -> None:
     axes.set_xlabel("time after onset, or block x dt (ms)")
     axes.set_ylabel("size of the final pattern (1: late mean)")
     axes.legend(frameon=False, fontsize=9)
-    axes.set_title("three areas in a chain, each driven by the one below", loc="left")
+    axes.set_title("three areas in a chain, one driving the next", loc="left")
 
 
 if __name__ == "__main__":
