@@ -32,7 +32,7 @@ CLAIM = Claim(
     source="Xie, Girshick, Dollar, Tu & He 2017, doi:10.1109/CVPR.2017.634, arXiv:1611.05431",
     statement="A block is the sum of C narrow bottlenecks, which one grouped convolution computes exactly. With "
     "as many weights, more branches give less error than fewer and wider ones. Here: 6 blocks of 64 channels, each of "
-    "1, 2 or 4 branches of 16, 10 or 6 channels, trained on digits for ten epochs.",
+    "1, 2 or 4 branches of 16, 10 or 6 channels, trained on 300 digits, drawn anew for each seed, for 30 epochs.",
     published=Published("direction: at the same complexity, more branches improve accuracy on ImageNet"),
     checks=(
         Check(
@@ -44,11 +44,15 @@ CLAIM = Claim(
         Check(figure=IDENTITY, at_most=1e-12, control=CUT),
         Check(figure=SIZE, at_least=0.98, at_most=1.02, control=MULTIPLIED),
     ),
-    seeds=6,
-    remarks="Digits leave little error to remove, and at this size four branches have 24 channels in place of 16, "
-    "where the published 32 have 128 in place of 64; branches as narrow as these may lose what their number "
-    "gains. That none was gained here says little about the claim at its own scale. The identity is exact, "
-    "with the weights and the states of the trained network.",
+    seeds=10,
+    remarks="The task was changed for power before its result was known: from 1297 digits all networks erred in 1 to 3 "
+    "%, and six seeds found no gain; from 300 they err in 7 to 9 %. Bound and networks are as before, 30 "
+    "epochs are 150 steps in place of 210. Against the claim, four branches err 1.2 points more, with an "
+    "interval of 0.2 to 2.2. Its half width of 1.0 is the least gain that these seeds could have shown; the "
+    "published gain, a fourteenth of the error (not confirmed), would be 0.5. At this size four branches have "
+    "24 channels in place of 16, where the published 32 have 128 in place of 64; branches as narrow as these "
+    "may lose what their number gains, which says little about the claim at its own scale. The identity is "
+    "exact, with the weights and the states of the trained network.",
 )
 
 
@@ -72,10 +76,11 @@ def network(branches: int, width: int, *, seed: int, setting: Setting) -> nn.Sta
 def measure(seed: int, setting: Setting) -> Sample:
     """Return errors over the number of branches, and how far a trained block is from the sum of its branches."""
     networks = {branches: network(branches, width, seed=seed, setting=setting) for branches, width in BRANCHES.items()}
-    epochs = 60 if setting.large else 10
+    shown, others = digits.few(seed)
+    epochs = 240 if setting.large else 30
     for each in networks.values():
-        digits.trained(each, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
-    errors = {branches: digits.error(each) for branches, each in networks.items()}
+        digits.trained(each, data=shown, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
+    errors = {branches: digits.error(each, others) for branches, each in networks.items()}
     whole, many = (last_block(networks[branches]) for branches in (1, MANY))
     wider = size(network(MANY, BRANCHES[1], seed=seed, setting=setting))
     return Sample(
