@@ -30,8 +30,8 @@ class Errors:
 Found = Mapping[str, Mapping[int, Errors]]  # by what is compared, then by layers
 
 EPOCHS, EPOCHS_OF_MAPS, FIRST_EPOCHS = 8, 6, 5
-SHALLOW, MIDDLE, DEEP, DEEPEST = 8, 20, 44, 164  # dense layers: one before and one after the blocks of two
-FEW_MAPS, MANY_MAPS = 6, 38  # the same, of convolutions; half of the blocks see 4 x 4 pixels, half 2 x 2
+SHALLOW, MIDDLE, DEEP, DEEPEST = 8, 20, 44, 110  # dense layers: one before and one after the blocks of two
+FEW_MAPS, MANY_MAPS = 6, 30  # the same, of convolutions; half of the blocks see 8 x 8 pixels, half 4 x 4
 SHORTCUTS: Mapping[str, object] = {
     "half of both": {"kind": "soft_assignment", "gamma": 0.5},
     "gate, bias 0": {"kind": "highway", "bias": 0.0},
@@ -47,13 +47,14 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
 PLAIN, FEW = "plain network", "few layers"
 COST = "cost of depth: training error at 44 layers less that at 8 (points)"
 ERROR = "error at 44 layers (%)"
-GAIN = "gain over plain, worst of options A, B, C, 38 layers (points)"
-EARLY = "training error of post- less that of pre-activation, 164 layers, 5 epochs (points)"
+PLAIN_MAPS = "error of plain convolutions, 30 layers (%)"
+GAIN = "gain over plain, worst of options A, B, C, 30 layers, 6 epochs (points)"
+EARLY = "training error of post- less that of pre-activation, 110 layers, 5 epochs (points)"
 
 
 def cost_of(shortcut: str) -> str:
     """Return the name of the figure of a shortcut that is not the identity."""
-    return f"{shortcut} in place of the identity, 44 layers (points of error)"
+    return f"{shortcut} in place of the identity, 44 layers, 8 epochs, one rate (points of error)"
 
 
 CLAIM = Claim(
@@ -61,61 +62,66 @@ CLAIM = Claim(
     title="Residual networks train where plain ones degrade",
     source="He, Zhang, Ren & Sun 2015, arXiv:1512.03385, and 2016, arXiv:1603.05027",
     statement="Deeper plain networks have higher training errors; with shortcuts that carry each state on, depth does "
-    "no harm, by any of three ways of changing its shape (A: zeros for new channels, B: projections there, C: "
-    "projections everywhere). Scaling, gating or projecting every shortcut does harm in deep networks, and the "
-    "deepest learn faster if normalisation and activation come before the weights. Here: dense layers of 64 units, "
-    "and convolutions for the three ways, all with batch normalisation, on digits.",
-    published=Published("ImageNet, 18 -> 34 layers: plain 27.94 -> 28.54 %, residual 27.88 -> 25.03 %"),
+    "far less harm than without, by any of three ways of changing its shape (A: zeros for new channels, B: "
+    "projections there, C: projections everywhere). Within 8 epochs at one learning rate, scaling, gating or "
+    "projecting every shortcut does harm in deep networks, and the deepest learn faster if normalisation and "
+    "activation come before the weights. Here: dense layers of 64 units, and convolutions for the three ways, all "
+    "with batch normalisation, on digits, for 5 to 8 epochs.",
+    published=Published("ImageNet, 18 -> 34 layers: plain 27.94 -> 28.54 %, residual 27.88 -> 25.03 % (2015, table 2)"),
     checks=(
         Check(
             figure=COST,
             at_most=5.0,
             control=PLAIN,
-            published=Published("direction (CIFAR-10, 20 to 56 layers): up for plain, down for residual networks"),
+            published=Published("CIFAR-10, 20 to 56 layers: up for plain, down for residual (2015, figure 6)"),
         ),
-        Check(figure=ERROR, at_most=10.0, control=PLAIN, published=Published("residual, CIFAR-10: 7.17 %")),
+        Check(figure=ERROR, at_most=10.0, control=PLAIN, published=Published("CIFAR-10: 7.17 % (2015, table 6)")),
         Check(
             figure=GAIN,
             at_least=3.5,
             control=FEW,
-            published=Published("A, ImageNet: 3.51 points at 34 layers, 0.06 at 18"),
+            published=Published("A, ImageNet: 3.51 points at 34 layers, 0.06 at 18 (2015, table 2)"),
         ),
         Check(
             figure=cost_of("half of both"),
             at_least=5.7,
             control=FEW,
-            published=Published("CIFAR-10, 110 layers: 12.35 against 6.61 %"),
+            published=Published("trained to the end, CIFAR-10, 110 layers: 12.35 against 6.61 % (2016, table 1)"),
         ),
         Check(
             figure=cost_of("gate, bias 0"),
             at_least=13.4,
             control=FEW,
-            published=Published("CIFAR-10, 110 layers: above 20 % ('fail') against 6.61 %"),
+            published=Published("the same, bias 0 to -5: above 20 % ('fail') against 6.61 % (2016, table 1)"),
         ),
         Check(
             figure=cost_of("1x1 projection"),
             at_least=5.6,
             control=FEW,
-            published=Published("CIFAR-10, 110 layers: 12.22 against 6.61 %; no harm at 34 layers (ImageNet)"),
+            published=Published("the same: 12.22 against 6.61 % (2016, table 1); no harm at 34 layers (2015, table 3)"),
         ),
         Check(
             figure=EARLY,
             at_least=2.7,
             control=FEW,
-            published=Published("trained, CIFAR-10, 1001 layers: 7.61 less 4.92 %, 164: 5.93 less 5.46 %"),
+            published=Published("trained, 1001 layers: 7.61 less 4.92 %; 110: 6.61 less 6.37 % (2016, table 3)"),
         ),
     ),
-    remarks="Not seen here: a gain from depth, since 8 layers solve this task. A gate of bias -6 lags behind the "
-    "identity (published: 8.70 against 6.61 %), but more so with 8 layers, and not at all in trials with 56 "
-    "layers and 10 or 25 epochs: no check is made of it. Option C, with which the paper of 2015 had good "
-    "results at 34 layers, is far behind A and B at 38; the paper of 2016 found that at 110. Two settings "
-    "were changed after a first seed that missed the bounds: with 30 layers and maps of 8 x 8 and 4 x 4 "
-    "pixels option C was worse than plain (47 against 31 %), A and B were not (4 and 5 %); and at 110 layers "
-    "pre-activation gained 2.6 points, below the bound of 2.7, so that 164 are run. Networks are trained for "
-    "5 to 8 epochs: a large error says that they learn slowly, not that they never will. In trials with one "
-    "seed, 40 epochs left a plain network of 56 layers at 74 %, and learning rates of 0.005 and 0.1 in place "
-    "of 0.02 helped it no more; but 16 epochs brought plain convolutions of 22 layers to 2 %. The bounds on "
-    "shortcuts and options are the published differences; those on depth, 5 points and 10 %, are our own.",
+    remarks="Not seen here: a gain from depth, since 8 layers solve this task; the training error of residual networks "
+    "rises with depth too, by about a point. Networks are trained for 5 to 8 epochs, and shortcuts at one learning "
+    "rate (0.02) that was searched for none of them: differences of 50 points and more say that they do not train "
+    "yet, and are not to be compared with those of the source, of networks trained to the end, which are 5.6 to 13.4 "
+    "points and set the bounds. Gates on the shortcut alone (12.86 and 6.91 %; 2016, table 1) and dropout on it are "
+    "not run. A gate of bias -6 lags behind the identity (published: 8.70 against 6.61 %), but more so with 8 layers, "
+    "and not at all in trials with 56 layers and 10 or 25 epochs: no check is made of it. Option C, with which the "
+    "paper of 2015 had its best result at 34 layers (table 3), was worse than plain at 30 in a first seed (47 against "
+    "31 %), A and B were not (4 and 5 %); the paper of 2016 has C at 110 layers far behind the identity. Two settings "
+    "had been changed after a first seed that missed the bounds, to 38 layers on maps of 4 x 4 and 2 x 2 pixels for "
+    "the options and to 164 for the order; those that were planned first are back, 30 layers on 8 x 8 and 4 x 4, and "
+    "110. In trials with one seed, 40 epochs left a "
+    "plain network of 56 layers at 74 %, and learning rates of 0.005 and 0.1 in place of 0.02 helped it no more; but "
+    "16 epochs brought plain convolutions of 22 layers to 2 %. The bounds on depth, 5 points and 10 %, are our own. "
+    "Published figures were read in texts that quote the tables.",
 )
 
 
@@ -144,7 +150,7 @@ def dense(
 
 
 def maps(layers: int, *, option: str, seed: int, setting: Setting) -> Errors:
-    """Return the errors of a network of convolutions in two stages; the first block of each halves the positions."""
+    """Return the errors of a network of convolutions in two stages; the second one halves the positions."""
     width, blocks = 32 if setting.large else 8, (layers - 2) // 4
     network = nn.create(
         "resnet20",
@@ -153,7 +159,7 @@ def maps(layers: int, *, option: str, seed: int, setting: Setting) -> Errors:
         size=8,
         blocks=[blocks, blocks],
         widths=[width, 2 * width],
-        strides=[2, 2],
+        strides=[1, 2],
         stem={"kind": "convolution", "width": width},
         **OPTIONS[option],
     )
@@ -193,7 +199,8 @@ def measure(seed: int, setting: Setting) -> Sample:
 def over_depth(found: Mapping[int, Errors]) -> dict[str, float]:
     """Return what depth does to networks of one kind."""
     tested = {f"error at {layers} layers (%)": found[layers].other for layers in (SHALLOW, MIDDLE, DEEP)}
-    return {COST: found[DEEP].learned - found[SHALLOW].learned} | tested
+    learned = {f"error in training at {layers} layers (%)": found[layers].learned for layers in (SHALLOW, MIDDLE, DEEP)}
+    return {COST: found[DEEP].learned - found[SHALLOW].learned} | tested | learned
 
 
 def compared(found: Found, layers: int) -> dict[str, float]:
@@ -205,8 +212,8 @@ def compared(found: Found, layers: int) -> dict[str, float]:
 def gained(found: Found, layers: int) -> dict[str, float]:
     """Return what the options gain over the plain network; errors by option beside."""
     worst = max(found[name][layers].other for name in "ABC")
-    each = {f"error with option {name}, 38 layers (%)": found[name][layers].other for name in "ABC"}
-    return {GAIN: found["plain"][layers].other - worst} | each
+    each = {f"error with option {name}, 30 layers (%)": found[name][layers].other for name in "ABC"}
+    return {GAIN: found["plain"][layers].other - worst} | each | {PLAIN_MAPS: found["plain"][layers].other}
 
 
 def early(found: Found, layers: int) -> dict[str, float]:
@@ -216,7 +223,7 @@ def early(found: Found, layers: int) -> dict[str, float]:
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     """Return the error over depth, and that of each shortcut, option and order in shallow and deep networks."""
-    figure = style.blank(height=7.5, title="Shortcuts that carry the whole state let deep networks learn")
+    figure = style.blank(height=7.5, title="Shortcuts that carry all let deep networks learn, in few epochs")
     depth, shortcut, option, order = figure.subplots(2, 2).flat
     for k, sample in enumerate(samples):
         for name, colour in (("plain", style.VERMILION), ("residual", style.BLUE)):
@@ -226,8 +233,8 @@ def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
     depth.set(title="Depth: error on other digits", xlabel="layers", ylabel="error (%)", xticks=[SHALLOW, MIDDLE, DEEP])
     depth.legend(frameon=False)
     style.tidy(depth)
-    beside(shortcut, samples, "shortcut", "other", title="Shortcut of every block")
-    beside(option, samples, "option", "other", title="Where the shape changes (A, B, C)")
+    beside(shortcut, samples, "shortcut", "other", title=f"Shortcut of every block, {EPOCHS} epochs")
+    beside(option, samples, "option", "other", title=f"Where the shape changes, {EPOCHS_OF_MAPS} epochs")
     beside(order, samples, "order", "learned", title=f"Order, error in training, {FIRST_EPOCHS} epochs")
     return figure
 
