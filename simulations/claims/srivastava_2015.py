@@ -1,4 +1,4 @@
-"""Highway networks train at depths at which plain networks do not. A claim of Srivastava et al., at small scale.
+"""Highway networks train at 100 layers, where plain networks hardly do. A claim of Srivastava et al., at small scale.
 
 ::
 
@@ -17,7 +17,7 @@ import torch
 
 from cortexres import nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
-from cortexres.errors import ArgumentError
+from cortexres.errors import DivergedError
 from cortexres.nn.initial import fill_
 from cortexres.plots import Figure, style
 
@@ -25,6 +25,7 @@ DEPTHS = (10, 50, 100)
 EPOCHS = 15
 BIAS = -4.0  # of the gates, and how fast highway networks learn
 RATE = 0.2
+OPEN_RATES = (0.2, 0.05, 0.02)  # of those whose gates start half open, the best at each seed and depth
 How = tuple[str, float, float]  # activation, gain of the weights, learning rate
 SEARCH: Mapping[int, tuple[How, ...]] = {  # the best for plain networks of 5 tried at 10 layers, 15 at 50, 7 at 100
     10: (("tanh", 1.2, 0.02), ("relu", math.sqrt(2.0), 0.02)),
@@ -32,7 +33,7 @@ SEARCH: Mapping[int, tuple[How, ...]] = {  # the best for plain networks of 5 tr
     100: (("tanh", 1.2, 0.002), ("relu", math.sqrt(2.0), 0.002)),
 }
 PLAIN, OPEN, SHALLOW = "plain network", "gates half open", "10 layers"
-CHANCE = math.log(10.0)  # loss of a guess, nat
+CHANCE, CHANCE_ERROR = math.log(10.0), 90.0  # of a guess: loss in nat, error in %
 RATIO = "training loss at 100 layers, plain over highway (ratio)"
 
 
@@ -47,50 +48,69 @@ CLAIM = Claim(
     source="Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387 and arXiv:1507.06228",
     statement="A gate that starts nearly closed carries each layer's input on, so that gradient descent trains "
     "networks of 50 and 100 layers about as well as those of 10, while networks without gates get worse with depth. "
+    "Found here: at 100 layers highway networks do, and plain ones hardly learn; at 50 layers plain networks whose "
+    "settings were searched for learn too, so that the contrast at 50 is with gates that start half open, not with "
+    "plain networks. "
     "Here: digits in place of MNIST, 50 units a layer, as in the paper, and 71 for plain networks, which makes the "
     "parameters as many; no normalisation.",
-    published=Published("at 100 layers the training loss is more than 2 orders of magnitude below that of plain"),
+    published=Published("50 and 100 layers perform like 10 and 20; over 2 orders better than plain at 100 (3.1)"),
     checks=(
-        Check(figure=cost(100), at_most=3.0, control=PLAIN, published=Published("direction: 100 perform like 20")),
-        Check(figure=cost(50), at_most=3.0, control=OPEN, published=Published("direction: 50 perform like 10")),
-        Check(figure=RATIO, at_least=10.0, control=SHALLOW, published=Published("more than 100")),
+        Check(figure=cost(50), at_most=3.0, control=PLAIN, published=Published("50 perform like 10 (section 3.1)")),
+        Check(figure=cost(100), at_most=3.0, control=PLAIN, published=Published("100 perform like 20 (section 3.1)")),
+        Check(figure=cost(50), at_most=3.0, control=OPEN),
+        Check(
+            figure=RATIO,
+            at_least=10.0,
+            control=SHALLOW,
+            published=Published("more than 2 orders of magnitude better (section 3.1)"),
+        ),
     ),
     remarks="At each seed and depth plain networks are given the better of two settings by their loss in training; "
     "these two were the best of 5 at 10 layers, of 15 at 50 and of 7 at 100 (activation, gain of the weights, "
-    "learning rate; one seed each), highway networks one setting for all depths. So searched, plain networks "
-    "of 50 layers do learn, only worse: that they do not train at 50 is not what is found, and the check of "
-    "it was dropped after a first seed at which the plain network met its bound of 3 points; at 100 layers "
-    "they hardly learn. A bias of -2, the paper's for MNIST, was not enough at 50 layers here, for rates from "
-    "0.02 to 0.2 and one seed each; the bias is -4 at all depths. Half-open gates (bias 0) failed at 50 "
-    "layers at rates of 0.02 and 0.05 too. The paper trains each network to its end, and these for 15 epochs: "
-    "in a trial, a plain network of 50 layers came from 21 % at 15 epochs to 7 % at 40. The published factor "
-    "of 100 in the loss is therefore not expected, nor found. The bounds, 3 points and a factor of 10, are "
+    "learning rate; one seed each), highway networks one setting for all depths, and half-open gates (bias 0) the "
+    "best of three rates. So searched, plain networks of 50 layers do learn, only worse: that they do not train at "
+    "50 is not what is found. The check of it had been dropped after a first seed at which the plain network met its "
+    "bound of 3 points; it is back, as the first. A training whose loss stops being finite counts as guessing. A bias "
+    "of -2, the paper's for MNIST, was not enough at 50 layers here, for rates from 0.02 to 0.2 and one seed each; the "
+    "bias is -4 at all depths. Figures of the source are of section 3.1 of arXiv:1505.00387, as quoted in full by "
+    "others: MNIST, each network trained to its end, losses of plain ones below 1e-4 at 10 and 20 layers. These are "
+    "trained for 15 epochs: in a trial with seed 0, plain networks of 50 layers had losses of 0.22 and 0.31 nat after "
+    "15 epochs, and 0.20 and 0.06 after 40 (errors 5.4 and 6.2, then 6.6 and 3.4 %; learning rates 0.005 and 0.002). "
+    "The published factor of 100 in the loss is therefore not expected. The bounds, 3 points and a factor of 10, are "
     "our own.",
 )
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a network has learned: cross-entropy in training in nat, error on other digits in percent."""
+    """What a network has learned: cross-entropy in training in nat, error on other digits in percent; its size."""
 
     loss: float
     error: float
+    parameters: int
 
 
-def highway(depth: int, *, bias: float, seed: int, setting: Setting) -> Learned:
-    """Return what a highway network learns whose gates start with the bias."""
-    shortcut = {"kind": "highway", "bias": bias}
-    return learned(depth, shortcut=shortcut, width=50, how=("relu", math.sqrt(2.0), RATE), seed=seed, setting=setting)
+def highway(depth: int, *, bias: float, rates: Sequence[float], seed: int, setting: Setting) -> Learned:
+    """Return what a highway network learns whose gates start with the bias, at the best of the rates."""
+    hows = [("relu", math.sqrt(2.0), rate) for rate in rates]
+    return best(depth, shortcut={"kind": "highway", "bias": bias}, width=50, hows=hows, seed=seed, setting=setting)
 
 
 def plain(depth: int, *, seed: int, setting: Setting) -> Learned:
-    """Return what the best of the searched plain networks learns, by its loss in training."""
-    tried = [learned(depth, shortcut="none", width=71, how=how, seed=seed, setting=setting) for how in SEARCH[depth]]
-    return min(tried, key=lambda found: math.inf if math.isnan(found.loss) else found.loss)
+    """Return what the best of the searched plain networks learns."""
+    return best(depth, shortcut="none", width=71, hows=SEARCH[depth], seed=seed, setting=setting)
+
+
+def best(
+    depth: int, *, shortcut: object, width: int, hows: Sequence[How], seed: int, setting: Setting
+) -> Learned:
+    """Return what a network learns in the best of several ways, by its loss in training."""
+    tried = [learned(depth, shortcut=shortcut, width=width, how=how, seed=seed, setting=setting) for how in hows]
+    return min(tried, key=lambda found: found.loss)
 
 
 def learned(depth: int, *, shortcut: object, width: int, how: How, seed: int, setting: Setting) -> Learned:
-    """Return what a network learns; not a number where its loss stops being finite."""
+    """Return what a network learns; a guess where its loss stops being finite."""
     activation, gain, learning_rate = how
     stem, draw = {"kind": "linear", "width": width}, np.random.default_rng(seed)
     changes = {"blocks": [depth], "widths": [width], "stem": stem, "shortcut": shortcut, "activation": activation}
@@ -98,11 +118,12 @@ def learned(depth: int, *, shortcut: object, width: int, how: How, seed: int, se
     for step in network.chain().steps:
         fill_(step.block.transform.layers[0], draw, gain=gain)
     epochs = 4 * EPOCHS if setting.large else EPOCHS
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     try:
         digits.trained(network, rng=seed, epochs=epochs, learning_rate=learning_rate, device=setting.device)
-    except ArgumentError:
-        return Learned(loss=math.nan, error=math.nan)
-    return Learned(loss=loss(network), error=digits.error(network))
+    except DivergedError:
+        return Learned(loss=CHANCE, error=CHANCE_ERROR, parameters=parameters)
+    return Learned(loss=loss(network), error=digits.error(network), parameters=parameters)
 
 
 def loss(network: nn.StagedNetwork) -> float:
@@ -115,9 +136,10 @@ def loss(network: nn.StagedNetwork) -> float:
 
 def measure(seed: int, setting: Setting) -> Sample:
     """Return what highway and plain networks learn over depth, and what highways do whose gates start half open."""
-    closed = {depth: highway(depth, bias=BIAS, seed=seed, setting=setting) for depth in DEPTHS}
-    half = {depth: highway(depth, bias=0.0, seed=seed, setting=setting) for depth in DEPTHS[:2]}
-    without = {depth: plain(depth, seed=seed, setting=setting) for depth in DEPTHS}
+    options = {"seed": seed, "setting": setting}
+    closed = {depth: highway(depth, bias=BIAS, rates=(RATE,), **options) for depth in DEPTHS}
+    half = {depth: highway(depth, bias=0.0, rates=OPEN_RATES, **options) for depth in DEPTHS[:2]}
+    without = {depth: plain(depth, **options) for depth in DEPTHS}
     ratio = {depth: without[depth].loss / closed[depth].loss for depth in DEPTHS}
     controls = {PLAIN: figures(without), OPEN: figures(half), SHALLOW: {RATIO: ratio[10]}}
     curves = {"highway": closed, PLAIN: without, OPEN: half}
@@ -128,7 +150,8 @@ def figures(found: Mapping[int, Learned]) -> dict[str, float]:
     """Return what depth costs networks of one kind, their errors and their losses."""
     costs = {cost(depth): found[depth].error - found[10].error for depth in found if depth > 10}
     errors = {f"error at {depth} layers (%)": each.error for depth, each in found.items()}
-    return costs | errors | {f"training loss at {depth} layers (nat)": each.loss for depth, each in found.items()}
+    losses = {f"training loss at {depth} layers (nat)": each.loss for depth, each in found.items()}
+    return costs | errors | losses | {f"parameters at {depth} layers": each.parameters for depth, each in found.items()}
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:
