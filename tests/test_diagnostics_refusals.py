@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -16,14 +17,17 @@ from cortexres.errors import ArgumentError
 from cortexres.stimuli import digits
 
 OF_PARAMETERS = (diagnostics.hessian_spectrum, diagnostics.loss_landscape)
-OF_STEPS = tuple(
-    getattr(diagnostics, name)
-    for name in diagnostics.__all__
-    if name not in ("path_counts", *(each.__name__ for each in OF_PARAMETERS))
-)
+# What looks at a network and its inputs; the others are about numbers, or change a network.
+LOOKING = [getattr(diagnostics, name) for name in diagnostics.__all__]
+LOOKING = [each for each in LOOKING if list(inspect.signature(each).parameters)[:2] == ["network", "inputs"]]
+OF_STEPS = tuple(each for each in LOOKING if each not in OF_PARAMETERS)
 STIMULI = digits(4, rng=0)
 AREAS = crnn.create("cornet_rt", rng=0, device="meta").eval()
 Diagnostic = Callable[..., xr.Dataset]
+
+
+def test_most_diagnostics_are_looked_at() -> None:
+    assert len(LOOKING) >= 16
 
 
 def name_of(diagnostic: Diagnostic) -> str:
