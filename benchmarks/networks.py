@@ -87,7 +87,7 @@ def shared(size: Size, device: torch.device) -> tuple[str, list[Verdict], dict[s
     facts: dict[str, Any] = {}
     for untied_name, tied_name in PAIRS:
         pair = [nn.create(name, rng=0, device=device) for name in (untied_name, tied_name)]
-        counts = [sum(p.numel() for p in network.parameters()) for network in pair]
+        counts = [nn.parameter_count(network) for network in pair]
         inputs = _inputs(tied_name, size.batch, device)
         ways = [_training(name, n, inputs) for name, n in zip((untied_name, tied_name), pair, strict=True)]
         cost = costs(ways, rounds=size.rounds if counts[0] < 4e5 else 3, device=device)
@@ -131,7 +131,7 @@ def digits(size: Size, device: torch.device) -> tuple[str, list[Verdict], dict[s
     errors = {
         name: [_error(name, seed, size, training, testing, device) for seed in range(size.seeds)] for name in DIGITS
     }
-    counts = {name: sum(p.numel() for p in nn.create(name, device="meta").parameters()) for name in DIGITS}
+    counts = {name: nn.parameter_count(nn.create(name, device="meta")) for name in DIGITS}
     rows = [
         [name, f"{counts[name]:,}", f"{np.mean(values):.2f}", f"{min(values):.2f} - {max(values):.2f}"]
         for name, values in errors.items()

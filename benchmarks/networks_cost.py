@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from cortexres.nn.device import clock
 
 Run = Callable[[], Tensor]  # a forward pass that returns a scalar to differentiate
 
@@ -78,16 +79,10 @@ def _step(contender: Contender) -> None:
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call: CPU time of this process, or on a GPU the time until it is idle again."""
-    clock = time.process_time
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        clock = time.perf_counter
-    start = clock()
+    """Seconds of one call."""
+    start = clock(device)
     call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return clock() - start
+    return clock(device) - start
 
 
 def _ratio(values: list[float], reference: list[float]) -> float:

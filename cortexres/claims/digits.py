@@ -86,5 +86,10 @@ def trained(
 def error(network: Any, data: xr.Dataset | None = None) -> float:
     """Return the percentage of digits, those not trained on where none are given, that a network misclassifies."""
     shown = others() if data is None else data
-    chosen = network(nn.inputs_of(network, shown)).detach().cpu().numpy().argmax(axis=1)
-    return 100.0 * float((chosen != shown["label"].to_numpy()).mean())
+    return error_of(network(nn.inputs_of(network, shown)), shown)
+
+
+def error_of(logits: Any, data: xr.Dataset) -> float:
+    """Return the percentage of digits whose largest logit, of (stimulus, class), is that of another class."""
+    chosen = logits.detach().cpu().numpy().argmax(axis=1)
+    return 100.0 * float((chosen != data["label"].to_numpy()).mean())

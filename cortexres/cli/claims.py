@@ -146,12 +146,13 @@ def _outcomes_in(out: Path) -> Sequence[Outcome]:
     from cortexres.claims import suite
     from cortexres.claims.outcome import FILE, digest, from_json
 
-    places = {name: out / name / FILE for name in suite.scripts()}
+    scripts = suite.scripts()
+    places = {name: out / name / FILE for name in scripts}
     missing = [name for name, place in places.items() if not place.is_file()]
     if missing:
         raise DataFileError(f"got no outcome of {', '.join(missing)} in {out}, expected one of every claim; run them")
     outcomes = [from_json(place.read_text(encoding="utf-8")) for place in places.values()]
-    old = [o.name for o in outcomes if o.script != digest(suite.scripts([o.name])[o.name])]
+    old = [outcome.name for outcome in outcomes if outcome.script != digest(scripts[outcome.name])]
     if old:
         raise DataFileError(
             f"got outcomes of {', '.join(old)} in {out} from before their scripts were changed, expected those of the "

@@ -18,6 +18,7 @@ from cortexres.nn.networks.residual_memory import ResidualMemory
 from cortexres.nn.networks.staged import Stage, StagedNetwork
 from cortexres.nn.networks.stems import ConvolutionalStem, LinearStem
 from cortexres.nn.norms import Norm
+from cortexres.nn.parameters import parameter_count
 from cortexres.nn.recording import Addition, Additions, Recordable, find_additions, record, spatial_mean
 from cortexres.nn.recurrent import Recurrent, Trajectory
 from cortexres.nn.rnn_equivalent import from_rnn, to_rnn
@@ -107,6 +108,7 @@ __all__ = [
     "load_weights",
     "looks_linear_",
     "operator_between",
+    "parameter_count",
     "recipes",
     "record",
     "save_weights",

@@ -1,6 +1,8 @@
-"""Whether torch can compute on a device, before anything is brought there."""
+"""Whether torch can compute on a device, before anything is brought there, and the time that it takes there."""
 
 from __future__ import annotations
+
+import time
 
 import torch
 
@@ -26,3 +28,14 @@ def usable_device(device: torch.device | str) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ArgumentError(f"{refused}: it sees {torch.cuda.device_count()} GPUs")
     return found
+
+
+def clock(device: torch.device | str) -> float:
+    """Return seconds to take differences of: of the process on a CPU, where others run beside; on a GPU of the wall.
+
+    A GPU is waited for, until all that was started there is done.
+    """
+    if torch.device(device).type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -21,6 +20,7 @@ from scipy import stats
 from cortexres import diagnostics, nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
 from cortexres.nn import growth
+from cortexres.nn.device import clock
 from cortexres.plots import Figure, style
 
 DEPTHS, EPOCHS = (4, 8, 16, 32), 32  # of a cycle, of 5 minibatches each
@@ -101,22 +101,14 @@ def in_cycles(first: Any, *, seed: int, setting: Setting) -> list[float]:
     return errors
 
 
-def clock(setting: Setting) -> float:
-    """Return seconds: of the process on a CPU, where others run beside; of the wall on a GPU that has come to rest."""
-    if setting.device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def time_saved(seed: int, setting: Setting) -> float:
     """Return how much less time three cycles of equal length take, in percent, from the least time of four epochs."""
     taken = dict.fromkeys((4, 8, 16), math.inf)
     for _ in range(3):  # in turn, and the least of three: other jobs on the machine cost the same
         for blocks in taken:
-            made, start = network(blocks, seed=seed, setting=setting), clock(setting)
+            made, start = network(blocks, seed=seed, setting=setting), clock(setting.device)
             trained(made, epochs=4, seed=seed, setting=setting)
-            taken[blocks] = min(taken[blocks], clock(setting) - start)
+            taken[blocks] = min(taken[blocks], clock(setting.device) - start)
     return 100 * (1 - sum(taken.values()) / (3 * taken[16]))
 
 
@@ -152,15 +144,11 @@ def tied_refinement(seed: int, setting: Setting) -> tuple[dict[str, float], dict
         falls = [one.stages[0](first) for one in finer]
         kept = [made.stages[0](first, steps=STEPS * times) for times in TIMES]
         errors = {
-            name: [_error(made.head(end), others["label"].to_numpy()) for end in ends]
+            name: [digits.error_of(made.head(end), others) for end in ends]
             for name, ends in (("falls", falls), ("kept", kept))
         }
     base = {"error of the tied network before refinement (%)": errors["falls"][0]}
     return _figures(falls, errors["falls"]) | base, _figures(kept, errors["kept"]), errors
-
-
-def _error(logits: torch.Tensor, labels: np.ndarray) -> float:
-    return 100.0 * float((logits.argmax(dim=1).cpu().numpy() != labels).mean())
 
 
 def _figures(ends: Sequence[torch.Tensor], errors: Sequence[float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from cortexres import diagnostics, nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
 from cortexres.diagnostics import later_blocks
-from cortexres.errors import ArgumentError
+from cortexres.errors import DivergedError
 from cortexres.nn.norms import StepNorm
 from cortexres.plots import Figure, style
 
@@ -140,11 +140,6 @@ def settled(own: nn.StagedNetwork) -> nn.StagedNetwork:
     return own.eval()
 
 
-def parameters(own: nn.StagedNetwork) -> int:
-    """Return how many weights a network has."""
-    return sum(weights.numel() for weights in own.parameters())
-
-
 def estimates(own: nn.StagedNetwork) -> dict[str, np.ndarray]:
     """Return bias and spread of the state after each block as an estimate of the last, and the readout's error (%)."""
     found = diagnostics.estimation_error(own, digits.others())
@@ -183,9 +178,7 @@ def bare(shortcut: object, *, seed: int, setting: Setting) -> float:
     for rate in RATES:
         try:
             made = network(shortcut, seed=seed, setting=setting, rate=rate, norm="none", epochs=12)
-        except ArgumentError as error:
-            if "finite" not in str(error):  # of the loss
-                raise
+        except DivergedError:
             continue
         errors.append(digits.error(made))
     return min(errors, default=math.nan)
@@ -215,7 +208,7 @@ def measure(seed: int, setting: Setting) -> Sample:
     figures |= {f"{kind}: error without normalisation (%)": value for kind, value in without.items()}
     figures |= {f"{NEWER}: {name}": before[name] for name in (BIAS, BIAS_OF_SPREAD, SPREAD, AGAINST)}
     figures |= {f"{PLAIN}: {name}": found[PLAIN][name] for name in (BIAS, BIAS_OF_SPREAD, SPREAD, "error (%)")}
-    figures |= {f"{kind}: parameters": parameters(networks[kind]) for kind in SHORTCUTS}
+    figures |= {f"{kind}: parameters": nn.parameter_count(networks[kind]) for kind in SHORTCUTS}
     figures |= {
         WINS: without["residual"] - without["highway"],
         "no gate, but a learned scale from 0: error without normalisation (%)": bare(

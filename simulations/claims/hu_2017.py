@@ -85,7 +85,7 @@ def measure(seed: int, setting: Setting) -> Sample:
     for made, seen in ((plain, itself), (gated, itself), (blind, torch.zeros_like)):
         with gates_seeing(made, seen):
             digits.trained(made, data=shown, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
-    without, ratio = digits.error(plain, others), size(gated) / size(plain)
+    without, ratio = digits.error(plain, others), nn.parameter_count(gated) / nn.parameter_count(plain)
     found = figures(gated, itself, others, without)
     control = figures(blind, torch.zeros_like, others, without)
     return Sample(figures={**found, SIZE: ratio, "error, plain (%)": without}, controls={BLIND: control})
@@ -117,11 +117,6 @@ def gates_seeing(made: torch.nn.Module, seen: Callable[[Tensor], Tensor]) -> Ite
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def size(made: torch.nn.Module) -> float:
-    """Return the number of parameters."""
-    return float(sum(parameter.numel() for parameter in made.parameters()))
 
 
 def draw(outcome: Outcome, samples: Sequence[Sample]) -> Figure:

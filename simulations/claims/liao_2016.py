@@ -106,7 +106,7 @@ def measure(seed: int, setting: Setting) -> Sample:
         for width in widths:
             made = trained[weights, width] = network(weights, width, seed, setting)
             errors[weights, width] = digits.error(made)
-            sizes[weights, width] = sum(parameter.numel() for parameter in made.parameters())
+            sizes[weights, width] = nn.parameter_count(made)
     error, own = errors["shared", 64], errors["own", 64]
     by_batch = digits.error(copy.deepcopy(trained[ONE, 64]).train())
     exact, broken = equality(trained["shared", 64])

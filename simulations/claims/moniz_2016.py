@@ -105,8 +105,7 @@ def read_early(network: nn.StagedNetwork | nn.ResidualMemory, others: xr.Dataset
         if memory is not None:
             read, cell = memory.memory(pooled(state), (read, cell))
             logits = logits + memory.readout(read)
-        chosen = logits.argmax(dim=1).cpu().numpy()
-        wrong.append(100.0 * float((chosen != others["label"].to_numpy()).mean()))
+        wrong.append(digits.error_of(logits, others))
     return wrong
 
 

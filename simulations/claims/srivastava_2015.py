@@ -118,7 +118,7 @@ def learned(depth: int, *, shortcut: object, width: int, how: How, seed: int, se
     for step in network.chain().steps:
         fill_(step.block.transform.layers[0], draw, gain=gain)
     epochs = 4 * EPOCHS if setting.large else EPOCHS
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = nn.parameter_count(network)
     try:
         digits.trained(network, rng=seed, epochs=epochs, learning_rate=learning_rate, device=setting.device)
     except DivergedError:

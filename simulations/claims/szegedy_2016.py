@@ -15,7 +15,7 @@ import numpy as np
 
 from cortexres import nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
-from cortexres.errors import ArgumentError
+from cortexres.errors import DivergedError
 from cortexres.plots import Figure, style
 
 WIDTHS = (64, 1024)
@@ -80,9 +80,7 @@ def error(
     epochs = 5 if setting.large else 3
     try:
         digits.trained(network, rng=seed, epochs=epochs, learning_rate=learning_rate, device=setting.device)
-    except ArgumentError as error:
-        if "got a loss of" not in str(error):
-            raise
+    except DivergedError:
         return CHANCE
     return digits.error(network)
 

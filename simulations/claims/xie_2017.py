@@ -82,25 +82,20 @@ def measure(seed: int, setting: Setting) -> Sample:
         digits.trained(each, data=shown, rng=seed, epochs=epochs, learning_rate=0.05, device=setting.device)
     errors = {branches: digits.error(each, others) for branches, each in networks.items()}
     whole, many = (last_block(networks[branches]) for branches in (1, MANY))
-    wider = size(network(MANY, BRANCHES[1], seed=seed, setting=setting))
+    wider = nn.parameter_count(network(MANY, BRANCHES[1], seed=seed, setting=setting))
     return Sample(
         figures={
             DIFFERENCE: errors[MANY] - errors[1],
             IDENTITY: distance(many[0], many[0].split(), many[1]),
-            SIZE: size(networks[MANY]) / size(networks[1]),
+            SIZE: nn.parameter_count(networks[MANY]) / nn.parameter_count(networks[1]),
             **{f"error, {branches} x {BRANCHES[branches]} channels (%)": found for branches, found in errors.items()},
         },
         controls={
             CUT: {IDENTITY: distance(whole[0], cut(whole[0]).split(), whole[1])},
-            MULTIPLIED: {SIZE: wider / size(networks[1])},
+            MULTIPLIED: {SIZE: wider / nn.parameter_count(networks[1])},
         },
         curves={"error": errors},
     )
-
-
-def size(made: torch.nn.Module) -> float:
-    """Return the number of parameters."""
-    return float(sum(parameter.numel() for parameter in made.parameters()))
 
 
 def last_block(made: nn.StagedNetwork) -> tuple[nn.Grouped, Tensor]:

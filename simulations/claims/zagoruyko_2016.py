@@ -8,15 +8,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-import torch
 import xarray as xr
 
 from cortexres import nn
 from cortexres.claims import Check, Claim, Outcome, Published, Sample, Setting, digits, main
+from cortexres.nn.device import clock
 from cortexres.plots import Figure, style
 
 # width and blocks in each of three stages; width * width * blocks is the same for the first two
@@ -76,10 +75,10 @@ def tested(name: str, *, seed: int, setting: Setting) -> dict[str, float]:
     learning_rate = best_rate(name, setting)
     shown, others = digits.images(), digits.others()  # read before the clock starts
     made = network(name, seed)
-    start = clock(setting)
+    start = clock(setting.device)
     trained(made, shown, learning_rate, seed=seed, setting=setting)
-    seconds = clock(setting) - start
-    size = sum(parameter.numel() for parameter in made.parameters())
+    seconds = clock(setting.device) - start
+    size = nn.parameter_count(made)
     error = digits.error(made, others)
     return {"error": error, "learning rate": learning_rate, "parameters": float(size), "seconds": seconds}
 
@@ -119,14 +118,6 @@ def trained(
     """Return the network, trained in place."""
     epochs = 60 if setting.large else 6
     return digits.trained(network, data=shown, rng=seed, epochs=epochs, learning_rate=rate, device=setting.device)
-
-
-def clock(setting: Setting) -> float:
-    """Return seconds: of the processor, or, on a GPU, of the wall once all that was started there is done."""
-    if setting.device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def compared(shallow: Mapping[str, float], deep: Mapping[str, float]) -> dict[str, float]:

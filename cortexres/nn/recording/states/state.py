@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from cortexres.nn.parameters import parameter_count
 from cortexres.nn.recording.graph import evaluating
 
 START = "start"  # kind of block 0, which is no block but the state before the first
@@ -92,7 +93,7 @@ def facts_of(network: object) -> dict[str, object]:
         return dict(own)
     if not isinstance(network, nn.Module):
         return {}
-    return {"class": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())}
+    return {"class": type(network).__name__, "parameters": parameter_count(network)}
 
 
 def in_evaluation(network: object) -> AbstractContextManager[None]:
