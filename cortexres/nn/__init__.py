@@ -1,7 +1,7 @@
 """Residual networks that are recurrent ones, in torch: blocks, recurrence, whole networks, training and recording."""
 
 from cortexres.definitions import list_networks
-from cortexres.nn import balance, dale, growth
+from cortexres.nn import balance, dale, growth, loops
 from cortexres.nn.areas.adjacency import Area, Connection, delay_steps
 from cortexres.nn.areas.cornet_rt import CornetRT
 from cortexres.nn.areas.cornet_s import CornetS
@@ -22,6 +22,7 @@ from cortexres.nn.parameters import parameter_count
 from cortexres.nn.recording import Addition, Additions, Recordable, find_additions, record, spatial_mean
 from cortexres.nn.recurrent import Recurrent, Trajectory
 from cortexres.nn.rnn_equivalent import from_rnn, to_rnn
+from cortexres.nn.set_loop import set_loop
 from cortexres.nn.shortcuts import (
     Highway,
     Identity,
@@ -107,12 +108,14 @@ __all__ = [
     "load_network",
     "load_weights",
     "looks_linear_",
+    "loops",
     "operator_between",
     "parameter_count",
     "recipes",
     "record",
     "save_weights",
     "saved_facts",
+    "set_loop",
     "spatial_mean",
     "to_rnn",
     "train",

@@ -13,12 +13,13 @@ from cortexres.nn.block import Block
 from cortexres.nn.chain import Chain, Step
 from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
+from cortexres.nn.loops.choice import choose
+from cortexres.nn.loops.run import Loop, Readout, Run
 from cortexres.nn.norms import has_torch_statistics
 from cortexres.nn.transforms.transform import driven
 from cortexres.nn.untie import alone, together
 
 Injection = Literal["every", "first"]
-Readout = Literal["all", "last"] | int
 Mode = Literal["check", "mean", "first"]
 
 
@@ -54,6 +55,9 @@ class Recurrent(nn.Module):
     noise : float
         Standard deviation of the Gaussian noise that each step adds to the state, in training and in evaluation, from
         torch's global generator; 0 draws nothing.
+    loop : Loop, optional
+        How the steps of `forward` are computed, one of `cortexres.nn.loops`; where it is left out, the fastest that
+        gives the same to rounding, see `cortexres.nn.loops.choose`. `trajectory` always calls the block.
 
     Raises
     ------
@@ -75,6 +79,7 @@ class Recurrent(nn.Module):
         injection: Injection = "every",
         readout: Readout = "all",
         noise: float = 0.0,
+        loop: Loop | None = None,
     ) -> None:
         super().__init__()
         self.tied = isinstance(block, nn.Module)
@@ -85,7 +90,9 @@ class Recurrent(nn.Module):
             raise ArgumentError(f"got readout={readout!r}, expected 'all', 'last' or a step from 1 to {self.steps}")
         if not noise >= 0:
             raise ArgumentError(f"got noise={noise}, expected a standard deviation of 0 or more")
-        self.injection, self.readout, self.noise = injection, readout, noise
+        if loop is not None and not (callable(loop) and hasattr(loop, "refusal")):
+            raise ArgumentError(f"got loop={loop!r}, expected a loop of cortexres.nn.loops, or None")
+        self.injection, self.readout, self.noise, self.loop = injection, readout, noise, loop
         if isinstance(block, nn.Module):
             if self.steps > 1 and has_torch_statistics(block):
                 raise ArgumentError(
@@ -138,21 +145,30 @@ class Recurrent(nn.Module):
             If `x` or `h_0` has another shape, `steps` or `first_step` is out of range, or the readout step is not
             reached.
         """
+        run = self.run_of(x, h_0, steps=steps, first_step=first_step)
+        if self.loop is None:
+            return choose(run)(run)
+        why = self.loop.refusal(run)
+        if why is not None:
+            raise ArgumentError(
+                f"got loop={self.loop!r}, which cannot run {why}, expected a loop that can; loop=None takes one"
+            )
+        return self.loop(run)
+
+    def run_of(self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None, first_step: int = 0) -> Run:
+        """Return what a loop is asked for by `forward`; arguments and errors as there."""
         count = self._count(x, steps, first_step)
-        state, read = self._start(x, h_0, first_step), []
-        with computed_once(self.tied, self):
-            for step in range(count):
-                block, index = self.at(first_step + step)
-                state = self._noisy(block(state, self._drive(x, step), index))
-                if self.readout == "all" or self.readout == step + 1:
-                    read.append(state)
-        if self.readout == "last":
-            return state, state
-        if not read and count:
-            raise ArgumentError(f"got steps={count}, expected {self.readout} or more: the network is read at that step")
-        if self.readout == "all":
-            return torch.stack(read, dim=1) if read else state.new_empty(state.shape[0], 0, *state.shape[1:]), state
-        return read[0] if read else state, state
+        return Run(
+            at=self.at,
+            shared=self.block if self.tied else None,
+            start=self._start(x, h_0, first_step),
+            drive=x if self.injection == "every" else None,
+            movie=self._is_movie(x),
+            steps=count,
+            first_step=first_step,
+            readout=self.readout,
+            noise=self.noise,
+        )
 
     def trajectory(
         self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None, first_step: int = 0
@@ -227,6 +243,7 @@ class Recurrent(nn.Module):
             injection=self.injection,
             readout="all" if isinstance(self.readout, int) else self.readout,
             noise=self.noise,
+            loop=self.loop,
         )
         made.readout = self.readout
         return made.train(self.training)
@@ -287,7 +304,8 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""
         parts = f"steps={self.steps}, tied={self.tied}, injection={self.injection!r}, readout={self.readout!r}"
-        return f"{parts}, noise={self.noise:g}" if self.noise else parts
+        parts += f", noise={self.noise:g}" if self.noise else ""
+        return parts if self.loop is None else f"{parts}, loop={self.loop!r}"
 
 
 def _steps_of(block: Block | Sequence[Block], steps: int | None) -> int:

@@ -30,7 +30,12 @@ def rebuilt(
     """
     read = own.readout
     made = Recurrent(
-        block, steps=steps, injection=own.injection, readout="all" if isinstance(read, int) else read, noise=noise
+        block,
+        steps=steps,
+        injection=own.injection,
+        readout="all" if isinstance(read, int) else read,
+        noise=noise,
+        loop=own.loop,
     )
     made.readout = moved(read) if isinstance(read, int) else read
     return made.train(own.training)

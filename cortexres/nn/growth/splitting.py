@@ -81,5 +81,6 @@ def _part(network: Recurrent, steps: range) -> Recurrent:
         injection=network.injection,
         readout=network.readout,
         noise=network.noise,
+        loop=network.loop,
     )
     return made.train(network.training)

@@ -1,0 +1,168 @@
+"""The step of a dense leaky network, h' = c h + a f(W g(h) + b + u), recognised in a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cortexres.nn.block import Block
+from cortexres.nn.loops.overseen import why_steps_must_be_called
+from cortexres.nn.loops.run import Run
+from cortexres.nn.shortcuts import Identity, NoShortcut, Scaled, SoftAssignment
+from cortexres.nn.transforms.dense import Dense
+from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
+
+Share = float | Tensor
+Function = Literal["tanh", "relu", "identity"]
+_FUNCTIONS: dict[Callable[[Tensor], Tensor], Function] = {
+    torch.tanh: "tanh",
+    nn.functional.tanh: "tanh",
+    torch.relu: "relu",
+    nn.functional.relu: "relu",
+}
+_MODULES: dict[type[nn.Module], Function] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyForm:
+    """The numbers of a dense leaky step.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (unit, unit)
+        W, (postsynaptic, presynaptic), with its constraints applied.
+    bias : Tensor of shape (unit,), optional
+        b.
+    drive : Tensor of shape (batch, unit) or (batch, time, unit), optional
+        u, through the weights of the input.
+    function : {"tanh", "relu", "identity"}
+        f.
+    rectified : bool
+        Whether g is a ReLU, so that units send their rates; else g(h) = h.
+    carried : float, Tensor of shape (unit,) or None
+        c; None where nothing is carried.
+    added : float or Tensor of shape (unit,)
+        a.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    drive: Tensor | None
+    function: Function
+    rectified: bool
+    carried: Share | None
+    added: Share
+
+
+def why_not_leaky(run: Run) -> str | None:
+    """Return what of a run is not that of a dense leaky network, or needs the block to be called; None if nothing."""
+    block = run.shared
+    if block is None:
+        return "blocks of their own (an untied network)"
+    if not run.steps:
+        return "no steps"
+    if run.noise:
+        return "noise"
+    return _why_not_block(block) or why_steps_must_be_called(run, *block.parameters()) or _why_not_shapes(run, block)
+
+
+def leaky_form(run: Run) -> LeakyForm:
+    """Return the numbers of a run that `why_not_leaky` says nothing against; weights are constrained here, once."""
+    block = run.shared
+    assert block is not None  # why_not_leaky
+    transform = block.transform
+    assert isinstance(transform, Dense | ExcitatoryInhibitory)
+    layer = _recurrent(transform)
+    drive = run.drive
+    if drive is not None and transform.input is not None:
+        drive = transform.input(drive)
+    function = activation_name(transform.activation) if transform.final_activation else "identity"
+    assert function is not None
+    carried, added = _shares(block.shortcut, run.start)
+    return LeakyForm(
+        weight=layer.weight,
+        bias=layer.bias if isinstance(transform, Dense) else transform.bias,
+        drive=drive,
+        function=function,
+        rectified=isinstance(transform, ExcitatoryInhibitory),
+        carried=carried,
+        added=added,
+    )
+
+
+def activation_name(activation: object) -> Function | None:
+    """Return the name of an activation, a function or a module; None where it is another."""
+    if isinstance(activation, nn.Module):
+        return _MODULES.get(type(activation))
+    return _FUNCTIONS.get(activation)  # type: ignore[call-overload,no-any-return]
+
+
+def is_linear(layer: nn.Module) -> bool:
+    """Return whether a layer computes W x + b, whatever constrains its W."""
+    return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+
+
+def _recurrent(transform: Dense | ExcitatoryInhibitory) -> nn.Linear:
+    layer = transform.layers[0] if isinstance(transform, Dense) else transform.recurrent
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def _why_not_block(block: Block) -> str | None:
+    if type(block) is not Block:
+        return f"a {type(block).__name__}"
+    if block.activation is not None:
+        return "an activation after the sum"
+    shortcut = block.shortcut
+    if type(shortcut) not in (Identity, NoShortcut, Scaled, SoftAssignment):
+        return f"the shortcut {type(shortcut).__name__}"
+    if isinstance(shortcut, SoftAssignment) and isinstance(shortcut.gamma, Tensor) and shortcut.gamma.requires_grad:
+        return "a gamma that is learned"
+    transform = block.transform
+    if type(transform) not in (Dense, ExcitatoryInhibitory):
+        return f"the transform {type(transform).__name__}"
+    assert isinstance(transform, Dense | ExcitatoryInhibitory)
+    return _why_not_transform(transform)
+
+
+def _why_not_transform(transform: Dense | ExcitatoryInhibitory) -> str | None:
+    if transform.state_dims != 1:
+        return "a convolution"
+    layers = list(transform.layers) if isinstance(transform, Dense) else [transform.recurrent]
+    if len(layers) > 1:
+        return f"a transform of {len(layers)} layers"
+    if len(transform.norms) if isinstance(transform, Dense) else transform.norm is not None:
+        return "normalisation"
+    if not all(is_linear(layer) for layer in (*layers, transform.input) if layer is not None):
+        return "a layer that is not torch's Linear"
+    if transform.final_activation and activation_name(transform.activation) is None:
+        return "an activation other than tanh or ReLU"
+    return None
+
+
+def _why_not_shapes(run: Run, block: Block) -> str | None:
+    """Return what shape is wrong; the plain loop raises the error."""
+    transform = block.transform
+    assert isinstance(transform, Dense | ExcitatoryInhibitory)
+    units, inputs = transform.in_channels, transform.input
+    if run.start.ndim != 2 or run.start.shape[1] != units:
+        return f"a state of shape {tuple(run.start.shape)}"
+    if run.drive is not None:
+        width = units if inputs is None else inputs.in_features
+        if run.drive.shape[0] != len(run.start) or run.drive.shape[-1] != width:
+            return f"a drive of shape {tuple(run.drive.shape)}"
+    return None
+
+
+def _shares(shortcut: nn.Module, state: Tensor) -> tuple[Share | None, Share]:
+    """Return what is carried of the state, and added of F."""
+    if isinstance(shortcut, SoftAssignment):
+        gamma = shortcut.gamma.to(state) if isinstance(shortcut.gamma, Tensor) else shortcut.gamma
+        return 1 - gamma, gamma
+    if isinstance(shortcut, Scaled):
+        return 1.0, shortcut.scale
+    return (None if isinstance(shortcut, NoShortcut) else 1.0), 1.0
