@@ -201,5 +201,5 @@ def check_equal(case: Case, loop: loops.Loop, rng: int, *, device: str = "cpu", 
         assert got.shape == right.shape, (case, rng, name)
         size = float(right.abs().max())
         allowed = 1e-12 * (1 + size) if case.dtype == torch.float64 else factor * float((usual - right).abs().max())
-        allowed += torch.finfo(case.dtype).eps * size
+        allowed += 8 * torch.finfo(case.dtype).eps * size  # the plain loop may be lucky
         assert float((got - right).abs().max()) <= allowed, (case, rng, name)
