@@ -183,17 +183,17 @@ class _Backward:
         at = {} if to_output is None or readout == "all" else {cast("int", readout) - 1: to_output}
         if to_output is not None and readout == "all":
             at = dict(enumerate(to_output.unbind(1)))
-        gradient = torch.zeros_like(self.states[0]) if to_last is None else to_last.contiguous()
-        spare = [torch.empty_like(gradient) for _ in range(2)]
+        spare = [torch.zeros_like(self.states[0], memory_format=torch.contiguous_format) for _ in range(2)]
+        gradient = spare[0] if to_last is None else spare[0].copy_(to_last)
         for first in reversed(range(0, self.steps, _CHUNK)):
             count = min(_CHUNK, self.steps - first)
             rows = self.rates.new_empty(count, *self.rates.shape[1:])
             for k in reversed(range(count)):
                 if first + k in at:
-                    gradient = gradient + at[first + k]
+                    gradient.add_(at[first + k])
                 gradient = self._step(first + k, gradient, rows[k], spare)
             self._collect(first, rows)
-        return self._scaled(), self._scaled_bias(), self.d_drive, gradient.clone() if self.needed[3] else None
+        return self._scaled(), self._scaled_bias(), self.d_drive, gradient if self.needed[3] else None
 
     def _step(self, k: int, gradient: Tensor, row: Tensor, spare: list[Tensor]) -> Tensor:
         """Write d of step `k`, return the gradient of the state before it."""
