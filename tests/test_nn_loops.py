@@ -94,6 +94,12 @@ def test_the_rule_takes_the_hand_written_loop_for_dense_leaky_networks_on_a_cpu(
         assert isinstance(chosen, loops.HandWritten if network in LEAKY else loops.Plain), network
 
 
+def test_a_few_steps_are_taken_by_the_plain_loop() -> None:
+    for steps in (1, 3, 4):
+        made = NETWORKS["leaky"](rng=0, dtype=torch.float32, steps=steps)
+        assert isinstance(loops.choose(made.run_of(torch.zeros(2, 6))), loops.Plain) == (steps <= 3)
+
+
 def test_a_tied_network_of_many_steps_is_cut_into_chunks_of_them_backward() -> None:
     for steps in (1, 2, 127, 128, 129, 300):
         made = NETWORKS["leaky"](rng=0, dtype=torch.float64, steps=steps)

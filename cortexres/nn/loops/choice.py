@@ -7,9 +7,12 @@ from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.run import Loop, Run
 
 PLAIN = Plain()
-AUTOMATIC: tuple[Loop, ...] = (HandWritten(), PLAIN)
+FAST: tuple[Loop, ...] = (HandWritten(),)
+FEW = 3  # steps that are done before it has been found out which loop is the fastest
 
 
 def choose(run: Run) -> Loop:
-    """Return the first loop, of those that are never slower than the plain one, that does not refuse a run."""
-    return next(loop for loop in AUTOMATIC if loop.refusal(run) is None)
+    """Return the first loop of `FAST` that does not refuse a run, the plain one where all do or the steps are few."""
+    if run.steps <= FEW:
+        return PLAIN
+    return next((loop for loop in FAST if loop.refusal(run) is None), PLAIN)
