@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from cortexres.nn.device import clock
 
 Run = Callable[[], Tensor]  # a forward pass that returns a scalar to differentiate
+Rounds = int | Callable[[float], int]
 
 
 class Contender(NamedTuple):
@@ -32,17 +34,31 @@ class Cost(NamedTuple):
     saved_MB: float
 
 
-def costs(contenders: list[Contender], *, rounds: int, device: torch.device) -> dict[str, Cost]:
-    """Cost of every contender; in each round every one runs once, so that noise of the machine meets all."""
+def costs(contenders: list[Contender], *, rounds: Rounds, device: torch.device, wall: bool = False) -> dict[str, Cost]:
+    """Cost of every contender; in each round every one runs once, so that noise of the machine meets all.
+
+    Parameters
+    ----------
+    contenders : list of Contender
+        In each round another one begins.
+    rounds : int or callable
+        How many; or what gives that from the seconds that a round takes.
+    wall : bool
+        Whether a CPU is timed by the clock of the wall, as several threads have to be, not by that of the process.
+    """
     for contender in contenders:  # what happens only the first time is not of interest
-        _step(contender)
+        step_of(contender)
+        with torch.no_grad():
+            contender.run()
+    count = rounds if isinstance(rounds, int) else rounds(sum(_once(c, device) for c in contenders))
     forward: dict[str, list[float]] = {c.name: [] for c in contenders}
     step: dict[str, list[float]] = {c.name: [] for c in contenders}
-    for _ in range(rounds):
-        for contender in contenders:
+    for turn in range(count):
+        for k in range(len(contenders)):
+            contender = contenders[(turn + k) % len(contenders)]
             with torch.no_grad():
-                forward[contender.name].append(_seconds(contender.run, device))
-            step[contender.name].append(_seconds(lambda c=contender: _step(c), device))
+                forward[contender.name].append(_seconds(contender.run, device, wall))
+            step[contender.name].append(_seconds(lambda c=contender: step_of(c), device, wall))
     first = contenders[0].name
     return {
         c.name: Cost(
@@ -64,8 +80,12 @@ def saved_bytes(contender: Contender) -> int:
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            held[storage.data_ptr()] = storage.nbytes()
+        try:
+            place = storage.data_ptr()
+        except RuntimeError:  # not a tensor with values, but one that a compiler traces with
+            return tensor
+        if place not in parameters:
+            held[place] = storage.nbytes()
             keep.append(storage)
         return tensor
 
@@ -74,15 +94,27 @@ def saved_bytes(contender: Contender) -> int:
     return sum(held.values())
 
 
-def _step(contender: Contender) -> None:
+def step_of(contender: Contender) -> None:
+    """Run it forward and backward."""
     torch.autograd.grad(contender.run(), contender.parameters, allow_unused=True)
 
 
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
+def _once(contender: Contender, device: torch.device) -> float:
+    """Seconds of the wall that a contender takes in one round."""
+    start = time.perf_counter()
+    step_of(contender)
+    with torch.no_grad():
+        contender.run()
+    clock(device)  # a GPU is waited for
+    return time.perf_counter() - start
+
+
+def _seconds(call: Callable[[], object], device: torch.device, wall: bool) -> float:
     """Seconds of one call."""
-    start = clock(device)
+    now = time.perf_counter if wall and device.type != "cuda" else lambda: clock(device)
+    start = now()
     call()
-    return clock(device) - start
+    return now() - start
 
 
 def _ratio(values: list[float], reference: list[float]) -> float:

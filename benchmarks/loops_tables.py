@@ -1,0 +1,161 @@
+"""The figures of `loops.py` as Markdown tables, and what they say about the targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from circuits_tables import Verdict, table
+from loops_contenders import COMPILED, DEFAULT, PLAIN
+
+Facts = dict[str, Any]  # of one case, as `loops.measured` returns them
+
+NEVER_SLOWER = 1.05
+FASTER = {64: 1.4, 256: 1.2}  # units -> times, in training, batch 64, 100 steps
+CHECKPOINTED, LESS_MEMORY = "Checkpointed", 0.1
+SMALL_BATCH = 64  # "small" of the targets on a GPU
+
+
+def costs_table(found: Iterable[Facts]) -> str:
+    """Return a row per case and contender; on a GPU with the floor and how far above it a training step is."""
+    found = list(found)
+    with_floor = any(facts["floor"]["device"] == "cuda" for facts in found)
+    head = ["", "", "forward, ms", "x", "training step, ms", "x", "saved for backward, MB"]
+    head += ["floor, ms", "set by", "step / floor"] if with_floor else []
+    rows = []
+    for facts in found:
+        for name, cost in facts["costs"].items():
+            shown = f"{name} ({facts['chosen']})" if name == DEFAULT else name
+            row = [facts["name"], shown, f"{cost['forward_ms']:.3g}", f"{cost['forward_ratio']:.2f}"]
+            # a scan keeps its states where torch's hooks on saved tensors do not see them
+            saved = "" if "scan" in name else f"{cost['saved_MB']:.3g}"
+            row += [f"{cost['step_ms']:.3g}", f"{cost['step_ratio']:.2f}", saved]
+            if with_floor:
+                floor = facts["floor"]
+                row += [f"{floor['step_ms']:.3g}", floor["step_bound"], f"{cost['step_ms'] / floor['step_ms']:.1f}"]
+            rows.append(row)
+    return table(head, rows)
+
+
+def left_out(found: Iterable[Facts]) -> str:
+    """Return who was not timed, and why: a line per contender and reason, with the number of cases."""
+    cases: dict[tuple[str, str], int] = {}
+    for facts in found:
+        for name, why in facts["left_out"].items():
+            cases[name, why] = cases.get((name, why), 0) + 1
+    lines = [f"- {name}: {why} ({count} cases)" for (name, why), count in sorted(cases.items())]
+    return "\n".join(["Not timed:", *lines]) if lines else ""
+
+
+def judged(found: Iterable[Facts], device: str) -> list[Verdict]:
+    """Return the targets that the cases which were run say something about."""
+    found = list(found)
+    wrong = [
+        f"{name} on {facts['name']}"
+        for facts in found
+        for name in facts["ours"]
+        if facts["left_out"].get(name, "").startswith(("wrong", "failed"))
+    ]
+    note = "; ".join(wrong)
+    differing = Verdict("loops of ours that differ from the plain one", len(wrong), 0, at_most=True, note=note)
+    return [differing, *(_on_gpu(found) if device == "cuda" else _on_cpu(found))]
+
+
+def _on_cpu(found: list[Facts]) -> list[Verdict]:
+    verdicts = []
+    listed = [facts for facts in found if facts["target"]]
+    for what, key in (("forward", "forward_ratio"), ("training", "step_ratio")):
+        ratios = {facts["name"]: facts["costs"][DEFAULT][key] for facts in listed if DEFAULT in facts["costs"]}
+        if ratios:
+            worst = max(ratios, key=lambda name: ratios[name])
+            name = f"{what}: default / plain loop, the worst of {len(ratios)} cases"
+            verdicts.append(Verdict(name, ratios[worst], NEVER_SLOWER, at_most=True, note=worst))
+    for facts in listed:
+        units, batch, steps = facts["units"], facts["batch"], facts["steps"]
+        if units in FASTER and (batch, steps) == (64, 100) and DEFAULT in facts["costs"]:
+            gain = 1 / facts["costs"][DEFAULT]["step_ratio"]
+            verdicts.append(Verdict(f"training: plain / default loop, {facts['name']}", gain, FASTER[units]))
+    return verdicts
+
+
+def _on_gpu(found: list[Facts]) -> list[Verdict]:
+    dense = [facts for facts in found if facts["kind"] == "leaky"]
+    long = [facts for facts in dense if facts["steps"] >= 100]
+    small = [facts for facts in long if facts["units"] <= 256 and facts["batch"] <= 512]
+    middle = [facts for facts in long if facts["units"] <= 1024 and facts["batch"] <= SMALL_BATCH]
+    maps = [facts for facts in found if facts["side"] and COMPILED in facts["costs"]]
+    verdicts = [
+        *_worst("plain / fastest loop of ours, N <= 256, B <= 512, T >= 100", small, 10.0, PLAIN),
+        *_worst(f"plain / fastest loop of ours, N <= 1024, B <= {SMALL_BATCH}, T >= 100", middle, 4.0, PLAIN),
+        *_worst("torch.compile / fastest loop of ours, maps", maps, 1.3, COMPILED),
+    ]
+    bound = [facts for facts in found if facts["floor"]["step_bound"] != "kernels" and fastest(facts)]
+    above = {f["name"]: f["costs"][fastest(f)]["step_ms"] / f["floor"]["step_ms"] for f in bound}
+    if above:
+        worst = max(above, key=lambda name: above[name])
+        name = f"fastest loop of ours / floor, where that is arithmetic or bytes ({len(above)} cases)"
+        verdicts.append(Verdict(name, above[worst], 2.0, at_most=True, note=worst))
+    return verdicts
+
+
+def _worst(name: str, cases: list[Facts], limit: float, against: str) -> list[Verdict]:
+    """Return the verdict on the case in which our fastest loop gains least over another contender, in training."""
+    gains = {
+        k: facts["costs"][against]["step_ms"] / facts["costs"][fastest(facts)]["step_ms"]
+        for k, facts in enumerate(cases)
+        if fastest(facts)
+    }
+    if not gains:
+        return []
+    worst = min(gains, key=lambda k: gains[k])
+    facts = cases[worst]
+    note = f"{facts['name']}: {fastest(facts)}"
+    if DEFAULT in facts["costs"]:
+        note += f"; by default {facts['costs'][against]['step_ms'] / facts['costs'][DEFAULT]['step_ms']:.2f}"
+    return [Verdict(f"{name}, the worst of {len(gains)} cases", gains[worst], limit, note=note)]
+
+
+def memory_table(held: Iterable[Facts]) -> str:
+    """Return what each loop keeps, and its peak, beside the plain loop's."""
+    rows = []
+    for facts in held:
+        plain = facts["loops"][PLAIN]
+        for name, own in facts["loops"].items():
+            shown = f"{name} ({facts['chosen']})" if name == DEFAULT else name
+            row = [facts["name"], shown]
+            for key in ("saved_MB", "peak_MB"):
+                row += [f"{own[key]:.3g}", f"{own[key] / plain[key]:.3f}"]
+            rows.append(row)
+    return table(["", "", "saved for backward, MB", "x", "peak of a training step, MB", "x"], rows)
+
+
+def memory_judged(held: Iterable[Facts]) -> list[Verdict]:
+    """Return whether checkpointing keeps memory low enough, where there is a loop that does it."""
+    verdicts = []
+    for facts in held:
+        for key, what in (("saved_MB", "saved for backward"), ("peak_MB", "peak")):
+            own = facts["loops"].get(CHECKPOINTED, {}).get(key, math.nan)
+            name = f"memory of {CHECKPOINTED} / plain loop, {what}, {facts['name']}"
+            note = facts["left_out"].get(CHECKPOINTED, "")
+            verdicts.append(Verdict(name, own / facts["loops"][PLAIN][key], LESS_MEMORY, at_most=True, note=note))
+    return verdicts
+
+
+def fastest(facts: Facts) -> str:
+    """Return the loop of ours with the shortest training step; an empty name where none was timed."""
+    own = [name for name in facts["ours"] if name in facts["costs"]]
+    return min(own, key=lambda name: facts["costs"][name]["step_ms"], default="")
+
+
+def elsewhere(found: Iterable[Facts]) -> str:
+    """Return what the default costs where no target was set."""
+    others = [facts for facts in found if not facts["target"] and DEFAULT in facts["costs"]]
+    ratios = {facts["name"]: facts["costs"][DEFAULT] for facts in others}
+    if not ratios:
+        return ""
+    parts = []
+    for what, key in (("forward", "forward_ratio"), ("training", "step_ratio")):
+        worst = max(ratios, key=lambda name: ratios[name][key])
+        parts.append(f"{what} {ratios[worst][key]:.2f} ({worst})")
+    return f"default / plain loop in the other {len(ratios)} cases, at worst: " + "; ".join(parts)
