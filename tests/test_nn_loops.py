@@ -101,7 +101,7 @@ def test_a_few_steps_are_taken_by_the_plain_loop() -> None:
 
 
 def test_a_tied_network_of_many_steps_is_cut_into_chunks_of_them_backward() -> None:
-    for steps in (1, 2, 127, 128, 129, 300):
+    for steps in (1, 2, 31, 32, 33, 100):
         made = NETWORKS["leaky"](rng=0, dtype=torch.float64, steps=steps)
         x = torch.randn(2, 6, dtype=torch.float64)
         gradients = {}

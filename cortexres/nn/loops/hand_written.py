@@ -21,7 +21,7 @@ from cortexres.nn.loops.leaky_form import LeakyForm, Share, leaky_form, why_not_
 from cortexres.nn.loops.run import Output, Readout, Run
 
 _ALIGNED = 64  # bytes; products round by where their result begins, and torch begins every tensor at such an address
-_CHUNK = 128  # steps whose product for W is taken at once: the more, the faster and the larger
+_CHUNK = 32  # steps whose product for W is taken at once: fewer are slower products, more leave the cache
 
 
 @dataclass(frozen=True)
