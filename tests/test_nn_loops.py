@@ -21,12 +21,15 @@ class Listed(NamedTuple):
 
 
 LOOPS: dict[str, Listed] = {
+    "Checkpointed": Listed(loops.Checkpointed(), tuple(NETWORKS)),
+    "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS)),
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
 }
 
 
 def test_every_public_loop_is_listed() -> None:
     public = {name for name in loops.__all__ if isinstance(getattr(loops, name), type)} - {"Loop", "Run", "Plain"}
+    public -= {"FixedPoint"}  # equals the plain loop in the limit of many steps: tests of its own
     assert {type(listed.loop).__name__ for listed in LOOPS.values()} == public
 
 

@@ -1,0 +1,202 @@
+"""The gradient at a fixed point of the step, by the implicit function theorem: memory of one step, whatever T is.
+
+Where z = f(z, theta), a small change of theta moves z by (I - J)^-1 df/dtheta, J = df/dz. With g the gradient of the
+loss with respect to z, v = (I - J^T)^-1 g is found by products with J^T alone, and theta's gradient is v^T df/dtheta.
+That is the gradient of the plain loop in the limit of many steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from cortexres.errors import ArgumentError
+from cortexres.nn.block import Block
+from cortexres.nn.loops.adjoint import solved
+from cortexres.nn.loops.choice import choose
+from cortexres.nn.loops.hand_written import _batched
+from cortexres.nn.loops.held_weights import Held, held_weights, lent_weights
+from cortexres.nn.loops.overseen import why_steps_must_be_called
+from cortexres.nn.loops.repeatable import why_not_again
+from cortexres.nn.loops.run import Output, Run
+from cortexres.nn.norms import StepNorm
+
+_FINE = 1e-4  # of types whose rounding is finer
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """The steps without a graph, then the gradient by the implicit function theorem at the state they end in.
+
+    The output is that of any other loop. Its gradient is that of the plain loop only where the state has stopped
+    moving, so that is checked for every image, and a run that has not is refused with the figure. The state to start
+    from has the gradient zero: where a run ends does not depend on where nearby it began. Gradients of gradients, and
+    many at once, are refused.
+
+    Parameters
+    ----------
+    tolerance : float, optional
+        The most that one more step may change the state, ``||f(z) - z|| / ||f(z)||``; 1e-4, or the rounding of a
+        coarser type, where it is left out. A step that adds the share gamma of F moves a state by that share only:
+        the fixed point may be 1 / gamma times further away, or more.
+    adjoint_tolerance : float
+        The most that may be left of the equation for v, ``||g + J^T v - v|| / ||g||``.
+    products : int
+        The most products with J^T that solving it may take.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not positive; in a run, if the state still moves; in the backward pass, if v is not found or
+        is to have a gradient itself.
+
+    References
+    ----------
+    Almeida (1987), A learning rule for asynchronous perceptrons with feedback in a combinatorial environment, and
+    Pineda (1987), Generalization of back-propagation to recurrent neural networks, doi:10.1103/PhysRevLett.59.2229;
+    Bai, Kolter & Koltun (2019), Deep equilibrium models, arXiv:1909.01377
+    """
+
+    tolerance: float | None = None
+    adjoint_tolerance: float = 1e-5
+    products: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "adjoint_tolerance", "products"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ArgumentError(f"got {name}={value}, expected a positive number")
+
+    def refusal(self, run: Run) -> str | None:
+        """Return what of a run it cannot do; None where it can do all, if the state stops moving."""
+        if run.shared is None:
+            return "blocks of their own (an untied network)"
+        if not run.steps:
+            return "no steps"
+        if run.noise:
+            return "noise"
+        if run.drive is not None and run.movie:
+            return "a movie, under which no state stays"
+        if run.readout not in ("last", run.steps):
+            return "states before the last"
+        why = why_not_again(run) or _why_told(run)
+        return why or why_steps_must_be_called(run, *run.shared.parameters())
+
+    def __call__(self, run: Run) -> Output:
+        """Return (output, last state)."""
+        weights = held_weights(run)
+        with torch.no_grad(), lent_weights(weights):
+            short = replace(run, readout="last")
+            state = choose(short)(short)[1]
+        if not torch.is_grad_enabled() or not _wanted(run):
+            return state, state
+        leaf = _fine(state).detach().requires_grad_()
+        stepped = _one_step(run, leaf, weights)
+        self._check_still(stepped.detach(), leaf.detach(), state.dtype, run.steps)
+
+        def adjoint(gradient: Tensor) -> Tensor:
+            def transposed(v: Tensor) -> Tensor:
+                return torch.autograd.grad(stepped, leaf, v, retain_graph=True)[0]
+
+            return self._solved(transposed, gradient.to(leaf.dtype))
+
+        last: Tensor = _Implicit.apply(stepped, run.start, state, adjoint)  # type: ignore[no-untyped-call]
+        return last, last
+
+    def _check_still(self, stepped: Tensor, state: Tensor, dtype: torch.dtype, steps: int) -> None:
+        """Check that one more step leaves every image's state where it is.
+
+        Raises
+        ------
+        ArgumentError
+            If it does not.
+        """
+        tolerance = max(_FINE, torch.finfo(dtype).eps) if self.tolerance is None else self.tolerance
+        moved, size = ((stepped - state).flatten(1).norm(dim=1), stepped.flatten(1).norm(dim=1))
+        ratios = torch.where(moved == 0, 0.0, moved / size)
+        ratio = float(ratios.max()) if len(ratios) else 0.0
+        if not ratio <= tolerance:
+            raise ArgumentError(
+                f"got a state z that still moves after {steps} steps, ||f(z) - z|| / ||f(z)|| = {ratio:.2g}, "
+                f"expected at most {tolerance:.2g}: no implicit gradient without a fixed point; give more steps, or "
+                "another loop"
+            )
+
+    def _solved(self, transposed: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
+        """Return v = g + J^T v.
+
+        Raises
+        ------
+        ArgumentError
+            If it is not found: J may have an eigenvalue of 1, where the fixed point is not one by itself.
+        """
+        v, left = solved(transposed, gradient, tolerance=self.adjoint_tolerance, products=self.products)
+        if not left <= self.adjoint_tolerance:
+            raise ArgumentError(
+                f"got an adjoint equation solved to {left:.2g} after {self.products} products with J^T, expected "
+                f"{self.adjoint_tolerance:.2g}: the fixed point may not be a single one; give more products, or "
+                "another loop"
+            )
+        return v
+
+
+class _Implicit(torch.autograd.Function):
+    """(one step from the state, state at the start) -> the state; the gradient goes to the step through its adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, stepped: Tensor, start: Tensor, state: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.adjoint, ctx.start = adjoint, (start.shape, start.dtype)
+        return state.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() or _batched(gradient):
+            # torch's once_differentiable would let autograd.grad(create_graph=True) through, with wrong results
+            raise ArgumentError(
+                "got a gradient that is to have gradients, or many at once, expected a single one: they are not found "
+                "at a fixed point; give another loop"
+            )
+        to_start = gradient.new_zeros(ctx.start[0]) if ctx.needs_input_grad[1] else None
+        return (ctx.adjoint(gradient) if ctx.needs_input_grad[0] else None), to_start, None, None
+
+
+def _fine(tensor: Tensor) -> Tensor:
+    """Return a tensor in single precision where it is coarser: the adjoint equation needs it."""
+    return tensor if torch.finfo(tensor.dtype).bits >= 32 else tensor.float()
+
+
+def _one_step(run: Run, leaf: Tensor, weights: Held) -> Tensor:
+    """Return the state after one more step from `leaf`, in its precision."""
+    block, drive = cast("Block", run.shared), run.drive
+    index = run.at(run.first_step + run.steps - 1)[1]
+    if leaf.dtype == run.start.dtype:
+        with lent_weights(weights):
+            return cast("Tensor", block(leaf, drive, index))
+    own = {name: _fine(value) if value.is_floating_point() else value for name, value in _tensors(block)}
+    fine = {key: None if value is None else _fine(value) for key, value in weights.items()}
+    with lent_weights(fine):
+        arguments = (leaf, None if drive is None else _fine(drive), index)
+        return cast("Tensor", torch.func.functional_call(block, own, arguments))
+
+
+def _tensors(block: Block) -> list[tuple[str, Tensor]]:
+    return [*block.named_parameters(), *block.named_buffers()]
+
+
+def _wanted(run: Run) -> bool:
+    """Return whether anything of a run needs a gradient."""
+    tensors = (run.start, run.drive, *cast("Block", run.shared).parameters())
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def _why_told(run: Run) -> str | None:
+    """Return which part of the block does another thing at each step; None if none does."""
+    block = cast("Block", run.shared)
+    norms = [module for module in block.modules() if isinstance(module, StepNorm)]
+    if any(len(rows) > 1 for norm in norms for rows in (*norm.parameters(), *norm.buffers())):
+        return "normalisation with parameters or statistics for each step"
+    return None

@@ -1,0 +1,68 @@
+"""What of a run would come out otherwise if its blocks were called once more, or on some of the images at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.modules import batchnorm, dropout
+from torch.nn.modules import module as torch_module
+
+from cortexres.nn.loops.overseen import _EVERYWHERE, _hooked
+from cortexres.nn.loops.run import Run
+from cortexres.nn.norms import StepNorm
+
+_KNOWN = ("torch", "cortexres")  # packages whose modules are known to treat each image by itself, but for those below
+
+
+def why_not_again(run: Run) -> str | None:
+    """Return what of a run a second pass over its steps would change, or would show to others; None if nothing."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "a run that is compiled, exported or traced"
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return "a transform of torch.func or a forward-mode derivative"
+    if why_hooked(run):
+        return "hooks on modules, which would be called again"
+    if any(_moves_statistics(module) for module in _modules(run)):
+        return "normalisation in training whose statistics a second pass would move again"
+    return None
+
+
+def why_not_apart(run: Run) -> str | None:
+    """Return what of a run depends on which images are computed together; None where each is by itself.
+
+    Modules that are neither torch's nor this package's are not known to treat images by themselves. Functions, such
+    as activations, are taken to be elementwise.
+    """
+    if run.noise:
+        return "noise"
+    if why_hooked(run):
+        return "hooks on modules, which would be called for each chunk"
+    for module in _modules(run):
+        kind = type(module)
+        if _moves_statistics(module) or _mixes_images(module):
+            return "normalisation over the images of a batch"
+        if module.training and isinstance(module, dropout._DropoutNd | nn.RReLU):
+            return "dropout in training"
+        if kind.__module__.partition(".")[0] not in _KNOWN and not nn.utils.parametrize.is_parametrized(module):
+            return f"a {kind.__name__}, which may mix images"
+    return None
+
+
+def why_hooked(run: Run) -> bool:
+    """Return whether something is called with a module of the run, or with any."""
+    return any(map(_hooked, _modules(run))) or any(getattr(torch_module, name) for name in _EVERYWHERE)
+
+
+def _modules(run: Run) -> list[nn.Module]:
+    return [module for block in run.blocks() for module in block.modules()]
+
+
+def _moves_statistics(module: nn.Module) -> bool:
+    if isinstance(module, StepNorm):
+        return module.training and module.recipe.kind == "batch"
+    return isinstance(module, batchnorm._NormBase) and module.training and module.track_running_stats
+
+
+def _mixes_images(module: nn.Module) -> bool:
+    """Return whether a layer of torch normalises by what it finds in the batch, whatever it keeps."""
+    return isinstance(module, batchnorm._BatchNorm) and (module.training or module.running_mean is None)
