@@ -53,7 +53,7 @@ def _gained(applied: Callable[[Tensor], Tensor], rest: Tensor, length: int) -> T
     """Return what one cycle adds to v: the x in the Krylov space of `rest`, (batch, unit), nearest to A x = rest."""
     basis = rest.new_zeros(len(rest), length + 1, rest.shape[1])
     small = rest.new_zeros(len(rest), length + 1, length)
-    size = rest.norm(dim=1, keepdim=True)
+    size, noise = rest.norm(dim=1, keepdim=True), 10 * torch.finfo(rest.dtype).eps
     basis[:, 0] = _divided(rest, size)
     for k in range(length):
         new = applied(basis[:, k].contiguous())
@@ -64,12 +64,13 @@ def _gained(applied: Callable[[Tensor], Tensor], rest: Tensor, length: int) -> T
             small[:, : k + 1, k] += shares
         length_left = new.norm(dim=1, keepdim=True)
         # nothing new but rounding: the space is complete
-        length_left = torch.where(length_left > 10 * torch.finfo(new.dtype).eps * before, length_left, 0.0)
+        length_left = torch.where(length_left > noise * before, length_left, 0.0)
         small[:, k + 1, k] = length_left[:, 0]
         basis[:, k + 1] = _divided(new, length_left)
     first = rest.new_zeros(len(rest), length + 1, 1)
     first[:, 0] = size
-    weights = torch.linalg.pinv(small) @ first
+    # v - J^T v is rounded as v is: directions in which it all but vanishes, as where J has an eigenvalue of 1, are left
+    weights = torch.linalg.pinv(small, atol=noise, rtol=length * torch.finfo(rest.dtype).eps) @ first
     return torch.einsum("bkn,bk->bn", basis[:, :length], weights[:, :, 0])
 
 

@@ -40,9 +40,10 @@ class FixedPoint:
     Parameters
     ----------
     tolerance : float, optional
-        The most that one more step may change the state, ``||f(z) - z|| / ||f(z)||``; 1e-4, or the rounding of a
-        coarser type, where it is left out. A step that adds the share gamma of F moves a state by that share only:
-        the fixed point may be 1 / gamma times further away, or more.
+        The most that one more step may change an image's state, ``||f(z) - z|| / ||f(z)||``, where that is not lost
+        in the rounding of the batch's largest state; 1e-4, or the rounding of a coarser type, by default. A step that
+        adds the share gamma of F moves a state by that share only: the fixed point may be 1 / gamma times further
+        away, or more.
     adjoint_tolerance : float
         The most that may be left of the equation for v, ``||g + J^T v - v|| / ||g||``.
     products : int
@@ -116,9 +117,12 @@ class FixedPoint:
             If it does not.
         """
         tolerance = max(_FINE, torch.finfo(dtype).eps) if self.tolerance is None else self.tolerance
-        moved, size = ((stepped - state).flatten(1).norm(dim=1), stepped.flatten(1).norm(dim=1))
-        ratios = torch.where(moved == 0, 0.0, moved / size)
-        ratio = float(ratios.max()) if len(ratios) else 0.0
+        if not len(state):
+            return
+        moved, size = (stepped - state).flatten(1).norm(dim=1), stepped.flatten(1).norm(dim=1)
+        # a state that dies away gets smaller by the same share at every step: it is still once it is lost in rounding
+        floor = torch.finfo(size.dtype).eps * size.max()
+        ratio = float(torch.where(moved == 0, 0.0, moved / size.maximum(floor)).max())
         if not ratio <= tolerance:
             raise ArgumentError(
                 f"got a state z that still moves after {steps} steps, ||f(z) - z|| / ||f(z)|| = {ratio:.2g}, "
