@@ -23,6 +23,7 @@ class Listed(NamedTuple):
 LOOPS: dict[str, Listed] = {
     "Checkpointed": Listed(loops.Checkpointed(), tuple(NETWORKS)),
     "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS)),
+    "Fused": Listed(loops.Fused(), ()),  # on a CPU in Triton's interpreter only: tests of its own
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
 }
 

@@ -4,8 +4,9 @@ from cortexres.nn.loops.checkpointed import Checkpointed
 from cortexres.nn.loops.choice import choose
 from cortexres.nn.loops.chunked import Chunked
 from cortexres.nn.loops.fixed_point import FixedPoint
+from cortexres.nn.loops.fused import Fused
 from cortexres.nn.loops.hand_written import HandWritten
 from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.run import Loop, Run
 
-__all__ = ["Checkpointed", "Chunked", "FixedPoint", "HandWritten", "Loop", "Plain", "Run", "choose"]
+__all__ = ["Checkpointed", "Chunked", "FixedPoint", "Fused", "HandWritten", "Loop", "Plain", "Run", "choose"]
