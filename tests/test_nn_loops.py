@@ -25,6 +25,7 @@ LOOPS: dict[str, Listed] = {
     "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS)),
     "Fused": Listed(loops.Fused(), ()),  # on a CPU in Triton's interpreter only: tests of its own
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
+    "LibraryRNN": Listed(loops.LibraryRNN(), ("Elman", "Elman, ReLU")),
 }
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
+from cortexres.nn.loops.leaky_form import activation_name
+from cortexres.nn.loops.library_rnn import why_not_elman
 from cortexres.nn.recurrent import Recurrent
-from cortexres.nn.shortcuts import NoShortcut, SoftAssignment
+from cortexres.nn.shortcuts import NoShortcut
 from cortexres.nn.transforms.dense import Dense
 
 _ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
-_NONLINEARITIES = {
-    torch.tanh: "tanh",
-    nn.functional.tanh: "tanh",
-    torch.relu: "relu",
-    nn.functional.relu: "relu",
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-}
 
 
 def to_rnn(recurrent: Recurrent) -> nn.RNN:
@@ -55,7 +47,7 @@ def to_rnn(recurrent: Recurrent) -> nn.RNN:
     rnn = nn.RNN(
         entry.shape[1],
         len(weight),
-        nonlinearity=_nonlinearity(dense.activation),
+        nonlinearity=activation_name(dense.activation) or "",
         bias=bias is not None,
         batch_first=True,
         device="meta",  # nothing is drawn
@@ -120,32 +112,6 @@ def _why_not(recurrent: Recurrent) -> str | None:
         return f"readout={recurrent.readout!r}"
     if recurrent.noise:
         return "noise"
-    return _why_not_block(recurrent.block)
-
-
-def _why_not_block(block: Block) -> str | None:
-    """Return what `torch.nn.RNN` does not have of a block."""
-    if any(parametrize.is_parametrized(module) for module in block.modules()):
+    if any(parametrize.is_parametrized(module) for module in recurrent.block.modules()):
         return "a constrained weight, such as one under Dale's law"
-    shortcut = block.shortcut
-    if isinstance(shortcut, SoftAssignment) and shortcut.leaks:
-        return f"a leak, SoftAssignment({shortcut.extra_repr()})"
-    if not isinstance(shortcut, NoShortcut | SoftAssignment):
-        return f"a skip, {type(shortcut).__name__}"
-    if block.activation is not None:
-        return "an activation after the sum"
-    dense = block.transform
-    if not isinstance(dense, Dense):
-        return f"the transform {type(dense).__name__}"
-    if len(dense.layers) > 1:
-        return f"a transform of {len(dense.layers)} layers"
-    if len(dense.norms):
-        return "normalisation"
-    if not dense.final_activation or _nonlinearity(dense.activation) is None:
-        return "an activation other than tanh or relu"
-    return None
-
-
-def _nonlinearity(activation: Any) -> str | None:
-    """Return torch's name of an activation, a function or a module; None for others."""
-    return _NONLINEARITIES.get(type(activation) if isinstance(activation, nn.Module) else activation)
+    return why_not_elman(recurrent.block)

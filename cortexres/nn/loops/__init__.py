@@ -6,7 +6,19 @@ from cortexres.nn.loops.chunked import Chunked
 from cortexres.nn.loops.fixed_point import FixedPoint
 from cortexres.nn.loops.fused import Fused
 from cortexres.nn.loops.hand_written import HandWritten
+from cortexres.nn.loops.library_rnn import LibraryRNN
 from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.run import Loop, Run
 
-__all__ = ["Checkpointed", "Chunked", "FixedPoint", "Fused", "HandWritten", "Loop", "Plain", "Run", "choose"]
+__all__ = [
+    "Checkpointed",
+    "Chunked",
+    "FixedPoint",
+    "Fused",
+    "HandWritten",
+    "LibraryRNN",
+    "Loop",
+    "Plain",
+    "Run",
+    "choose",
+]
