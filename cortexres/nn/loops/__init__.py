@@ -3,6 +3,7 @@
 from cortexres.nn.loops.checkpointed import Checkpointed
 from cortexres.nn.loops.choice import choose
 from cortexres.nn.loops.chunked import Chunked
+from cortexres.nn.loops.convolutional import HandWrittenMaps
 from cortexres.nn.loops.fixed_point import FixedPoint
 from cortexres.nn.loops.fused import Fused
 from cortexres.nn.loops.hand_written import HandWritten
@@ -16,6 +17,7 @@ __all__ = [
     "FixedPoint",
     "Fused",
     "HandWritten",
+    "HandWrittenMaps",
     "LibraryRNN",
     "Loop",
     "Plain",

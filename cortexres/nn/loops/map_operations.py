@@ -60,7 +60,7 @@ class Convolution:
 
     def _gradients(self, gradient: Tensor, x: Tensor, values: Values, *, of_input: bool) -> tuple[Tensor, ...]:
         mask = [of_input, not of_input, False]  # that of b is a sum; torch takes it faster and more exactly alone
-        found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
             gradient, x, values[self.weight], None, [1, 1], list(self.padding), [1, 1], False, [0, 0], 1, mask
         )
         return found
