@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from loop_cases import LEAKY, NETWORKS, STEPS, Case, cases, check_equal, found, fresh
+from loop_cases import LEAKY, MAPS, NETWORKS, STEPS, Case, cases, check_equal, found, fresh
 
 from cortexres import nn
 from cortexres.errors import ArgumentError
@@ -25,6 +25,7 @@ LOOPS: dict[str, Listed] = {
     "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS)),
     "Fused": Listed(loops.Fused(), ()),  # on a CPU in Triton's interpreter only: tests of its own
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
+    "HandWrittenMaps": Listed(loops.HandWrittenMaps(), MAPS),
     "LibraryRNN": Listed(loops.LibraryRNN(), ("Elman", "Elman, ReLU")),
 }
 
