@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import NamedTuple
 
 import pytest
@@ -18,11 +19,12 @@ class Listed(NamedTuple):
 
     loop: loops.Loop
     networks: tuple[str, ...]
+    few: bool = False  # whether a case of each precision, drawn anew, will do: it calls other loops
 
 
 LOOPS: dict[str, Listed] = {
-    "Checkpointed": Listed(loops.Checkpointed(), tuple(NETWORKS)),
-    "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS)),
+    "Checkpointed": Listed(loops.Checkpointed(), tuple(NETWORKS), few=True),
+    "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS), few=True),
     "Fused": Listed(loops.Fused(), ()),  # on a CPU in Triton's interpreter only: tests of its own
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
     "HandWrittenMaps": Listed(loops.HandWrittenMaps(), MAPS),
@@ -39,7 +41,13 @@ def test_every_public_loop_is_listed() -> None:
 def runs(name: str) -> list[tuple[str, Case]]:
     """Return the cases that a loop does not refuse."""
     listed = LOOPS[name]
-    return [(network, case) for network in listed.networks for case in cases(network) if not refusal(listed.loop, case)]
+    kept = [(network, case) for network in listed.networks for case in cases(network) if not refusal(listed.loop, case)]
+    if not listed.few:
+        return kept
+    kinds = {(network, case.dtype): [] for network, case in kept}
+    for network, case in kept:
+        kinds[network, case.dtype].append((network, case))
+    return [random.choice(alike) for alike in kinds.values()]
 
 
 def refusal(loop: loops.Loop, case: Case) -> str | None:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from loop_cases import LEAKY, NETWORKS, Case, fresh
+from loop_cases import NETWORKS, Case, fresh
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -18,7 +18,10 @@ from cortexres.nn.loops.adjoint import solved
 from cortexres.nn.norms import Norm
 
 STEPS = 600
-SETTLING = (*(n for n in LEAKY if "residual" not in n), "excitatory-inhibitory, softplus", "two layers")
+SETTLING = (
+    "leaky", "leaky, ReLU, no bias", "leaky, own weights of the input", "leaky, each unit", "Elman",
+    "excitatory-inhibitory", "excitatory-inhibitory, current", "excitatory-inhibitory, softplus", "two layers",
+)
 EXACT = loops.FixedPoint(tolerance=1e-9, adjoint_tolerance=1e-12)
 
 

@@ -15,6 +15,7 @@ from cortexres import nn
 from cortexres.errors import ArgumentError
 from cortexres.nn import loops
 from cortexres.nn.dale import DaleLaw
+from cortexres.nn.loops.held_weights import held_weights, lent_weights
 from cortexres.nn.norms import Norm
 
 Gradients = tuple[Tensor, ...]
@@ -118,6 +119,17 @@ def test_constrained_weights_are_computed_once_for_both_passes(within: Callable,
     check_alike(found, expected)
     assert len(calls) == 1
     assert not parametrize._cache
+
+
+def test_weights_are_lent_and_torchs_cache_is_left_as_it_was() -> None:
+    made = NETWORKS["excitatory-inhibitory"](rng=0, dtype=torch.float64)
+    layer = made.block.transform.recurrent
+    weights = held_weights(made.run_of(torch.zeros(1, 6, dtype=torch.float64)))
+    (held,) = weights.values()
+    with parametrize.cached():
+        with lent_weights(weights):
+            assert layer.weight is held
+        assert layer.weight is not held
 
 
 def test_gradients_of_gradients_and_many_at_once() -> None:
