@@ -18,11 +18,11 @@ from cortexres.errors import ArgumentError
 from cortexres.nn.block import Block
 from cortexres.nn.loops.adjoint import solved
 from cortexres.nn.loops.choice import choose
-from cortexres.nn.loops.hand_written import _batched
 from cortexres.nn.loops.held_weights import Held, held_weights, lent_weights
 from cortexres.nn.loops.overseen import why_steps_must_be_called
 from cortexres.nn.loops.repeatable import why_not_again
 from cortexres.nn.loops.run import Output, Run
+from cortexres.nn.loops.second_order import must_be_found_by_torch
 from cortexres.nn.norms import StepNorm
 
 _FINE = 1e-4  # of types whose rounding is finer
@@ -158,7 +158,7 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() or _batched(gradient):
+        if must_be_found_by_torch([gradient]):
             # torch's once_differentiable would let autograd.grad(create_graph=True) through, with wrong results
             raise ArgumentError(
                 "got a gradient that is to have gradients, or many at once, expected a single one: they are not found "

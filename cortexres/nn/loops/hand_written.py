@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cortexres.nn.loops.leaky_form import LeakyForm, Share, leaky_form, why_not_leaky
 from cortexres.nn.loops.run import Output, Readout, Run
+from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 
 _ALIGNED = 64  # bytes; products round by where their result begins, and torch begins every tensor at such an address
 _CHUNK = 32  # steps whose product for W is taken at once: fewer are slower products, more leave the cache
@@ -151,8 +152,13 @@ class _Steps(torch.autograd.Function):
         given = [gradient for gradient in (to_output, to_last) if gradient is not None]
         if not given:
             return (None,) * 7
-        if torch.is_grad_enabled() or any(_batched(gradient) for gradient in given):
-            found = _through_plain_steps(ctx, (weight, bias, drive, start), (to_output, to_last))
+        if must_be_found_by_torch(given):
+            found = found_by_torch(
+                lambda inputs: _elementary(ctx.form, inputs, ctx.steps, ctx.readout),
+                (weight, bias, drive, start),
+                ctx.needs_input_grad[:4],
+                (to_output, to_last),
+            )
         else:
             found = _Backward(ctx.form, weight, states, rates, ctx.needs_input_grad[:4]).run(
                 to_output, to_last, ctx.readout
@@ -238,33 +244,6 @@ class _Backward:
 
     def _scaled_bias(self) -> Tensor | None:
         return None if self.d_bias is None else self.d_bias.mul_(self.form.added)
-
-
-def _batched(gradient: Tensor) -> bool:
-    """Return whether many gradients are hidden in one, as `is_grads_batched` hides them."""
-    return bool(torch._C._functorch.is_batchedtensor(gradient) or torch._C._functorch.is_legacy_batchedtensor(gradient))
-
-
-def _through_plain_steps(
-    ctx: Any, inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor | None, Tensor | None]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of the inputs as autograd finds them, so that they have gradients themselves."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # aliases, so that the graph of what went before is not walked
-        own = [None if value is None else value.view_as(value) for value in inputs]
-        outputs = _elementary(ctx.form, own, ctx.steps, ctx.readout)
-        wanted = [k for k, needed in enumerate(ctx.needs_input_grad[:4]) if needed]
-        pairs = [(out, gradient) for out, gradient in zip(outputs, gradients, strict=True) if gradient is not None]
-        found = torch.autograd.grad(
-            [cast("Tensor", out) for out, _ in pairs],
-            [cast("Tensor", own[k]) for k in wanted],
-            [gradient for _, gradient in pairs],
-            create_graph=again,
-            allow_unused=True,
-        )
-    by_input = dict(zip(wanted, found, strict=True))
-    return tuple(by_input.get(k) for k in range(4))
 
 
 def _elementary(
