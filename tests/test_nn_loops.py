@@ -26,6 +26,7 @@ LOOPS: dict[str, Listed] = {
     "Checkpointed": Listed(loops.Checkpointed(), tuple(NETWORKS), few=True),
     "Chunked": Listed(loops.Chunked(images=2), tuple(NETWORKS), few=True),
     "Fused": Listed(loops.Fused(), ()),  # on a CPU in Triton's interpreter only: tests of its own
+    "Graphed": Listed(loops.Graphed(), ()),  # on a GPU only: tests of its own
     "HandWritten": Listed(loops.HandWritten(), LEAKY),
     "HandWrittenMaps": Listed(loops.HandWrittenMaps(), MAPS),
     "LibraryRNN": Listed(loops.LibraryRNN(), ("Elman", "Elman, ReLU")),

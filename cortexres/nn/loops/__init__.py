@@ -6,6 +6,7 @@ from cortexres.nn.loops.chunked import Chunked
 from cortexres.nn.loops.convolutional import HandWrittenMaps
 from cortexres.nn.loops.fixed_point import FixedPoint
 from cortexres.nn.loops.fused import Fused
+from cortexres.nn.loops.graphed import Graphed
 from cortexres.nn.loops.hand_written import HandWritten
 from cortexres.nn.loops.library_rnn import LibraryRNN
 from cortexres.nn.loops.plain import Plain
@@ -16,6 +17,7 @@ __all__ = [
     "Chunked",
     "FixedPoint",
     "Fused",
+    "Graphed",
     "HandWritten",
     "HandWrittenMaps",
     "LibraryRNN",
