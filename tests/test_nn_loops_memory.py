@@ -195,6 +195,17 @@ def test_checkpointing_refuses_what_a_second_pass_would_change() -> None:
     assert made.loop.refusal(NETWORKS["two layers"](rng=0, dtype=torch.float32).run_of(x)) == "a transform of 2 layers"
 
 
+@pytest.mark.parametrize("loop", [loops.Checkpointed, loops.Chunked])
+def test_what_is_run_again_before_its_backward_pass_is_no_cuda_graph(
+    loop: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArgumentError, match=r"got inner=Graphed.*, expected a loop that can .* its backward pass"):
+        loop(inner=loops.Graphed())
+    monkeypatch.setattr(f"{loop.__module__}.choose", lambda run: loops.Graphed())
+    made = NETWORKS["leaky"](rng=0, dtype=torch.float64, loop=loop())
+    assert made(torch.zeros(3, 6, dtype=torch.float64))[0].shape == (3, 9, 6)
+
+
 # --- chunked --------------------------------------------------------------------------------------------------------
 
 

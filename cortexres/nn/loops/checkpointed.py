@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.loops.hand_written import HandWritten
+from cortexres.nn.loops.choice import choose
+from cortexres.nn.loops.graphed import Graphed
 from cortexres.nn.loops.held_weights import Held, held_weights, lent_weights
 from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.repeatable import why_not_again
@@ -36,13 +37,14 @@ class Checkpointed:
     segments : int, optional
         In how many the steps are cut; about the square root of their number where it is left out.
     inner : Loop, optional
-        What runs a segment: it must keep what its backward pass needs through autograd. `HandWritten` where it can,
-        otherwise `Plain`, where it is left out.
+        What runs a segment: it must keep what its backward pass needs through autograd. Chosen as for any run where
+        it is left out.
 
     Raises
     ------
     ArgumentError
-        If `segments` is below 1; in a run, if a block changes a buffer when it is called.
+        If `segments` is below 1, or `inner` is recorded in CUDA graphs; in a run, if a block changes a buffer when it
+        is called.
 
     References
     ----------
@@ -55,6 +57,10 @@ class Checkpointed:
     def __post_init__(self) -> None:
         if self.segments is not None and self.segments < 1:
             raise ArgumentError(f"got segments={self.segments}, expected 1 or more, or None for sqrt(steps)")
+        if isinstance(self.inner, Graphed):
+            raise ArgumentError(
+                f"got inner={self.inner!r}, expected a loop that can run again before its backward pass; leave it out"
+            )
 
     def refusal(self, run: Run) -> str | None:
         """Return what of a run it cannot do; None where it can do all."""
@@ -87,8 +93,8 @@ class Checkpointed:
         """Return what runs a segment, found once: both passes must go the same way."""
         if self.inner is not None:
             return self.inner
-        own = HandWritten()
-        return own if own.refusal(run) is None else Plain()
+        chosen = choose(run)
+        return Plain() if isinstance(chosen, Graphed) else chosen
 
 
 def _part(run: Run, first: int, count: int) -> Run:

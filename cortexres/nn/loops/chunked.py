@@ -13,6 +13,8 @@ import torch
 from cortexres.errors import ArgumentError
 from cortexres.nn.constrained import computed_once
 from cortexres.nn.loops.choice import choose
+from cortexres.nn.loops.graphed import Graphed
+from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.repeatable import why_not_apart
 from cortexres.nn.loops.run import Loop, Output, Run
 
@@ -36,7 +38,7 @@ class Chunked:
     Raises
     ------
     ArgumentError
-        If `images` is below 1.
+        If `images` is below 1, or `inner` is recorded in CUDA graphs.
     """
 
     images: int | None = None
@@ -45,6 +47,11 @@ class Chunked:
     def __post_init__(self) -> None:
         if self.images is not None and self.images < 1:
             raise ArgumentError(f"got images={self.images}, expected 1 or more, or None for a default")
+        if isinstance(self.inner, Graphed):
+            raise ArgumentError(
+                f"got inner={self.inner!r}, expected a loop that can run the next chunk before its backward pass; "
+                "leave it out"
+            )
 
     def refusal(self, run: Run) -> str | None:
         """Return what of a run it cannot do; None where it can do all."""
@@ -66,4 +73,7 @@ class Chunked:
         return (last if run.readout == "last" else torch.cat([output for output, _ in found])), last
 
     def _loop(self, run: Run) -> Loop:
-        return choose(run) if self.inner is None else self.inner
+        if self.inner is not None:
+            return self.inner
+        chosen = choose(run)
+        return Plain() if isinstance(chosen, Graphed) else chosen
