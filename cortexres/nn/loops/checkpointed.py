@@ -2,7 +2,7 @@
 
 A run of T steps keeps some tensors of every step. Cut into S segments, it keeps S states and, during the backward
 pass, the steps of one segment, T / S: least where both are about the square root of T. The price is one more forward
-pass.
+pass and torch's bookkeeping of every kept tensor, which for small layers costs as much again with the plain loop.
 """
 
 from __future__ import annotations
