@@ -191,7 +191,7 @@ class _Replay(torch.autograd.Function):
     def forward(ctx: Any, recorded: _Recorded, *inputs: Tensor | None) -> tuple[Tensor, ...]:
         outputs = recorded.replay(*inputs[:2])
         ctx.recorded, ctx.turn = recorded, recorded.turn
-        ctx.save_for_backward(*inputs)
+        ctx.save_for_backward(*inputs[2:])
         return outputs
 
     @staticmethod
