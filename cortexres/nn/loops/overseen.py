@@ -37,11 +37,16 @@ def why_steps_must_be_called(run: Run, *tensors: Tensor | None) -> str | None:
         return "a mode of torch that sees every operation"
     if torch.is_autocast_enabled(run.start.device.type):
         return "autocast"
-    if any(_hooked(module) for block in run.blocks() for module in block.modules()) or any(
-        getattr(torch_module, name) for name in _EVERYWHERE
-    ):
+    if hooked(run):
         return "hooks on modules"
     return _unlike(run.start, run.drive, *tensors)
+
+
+def hooked(run: Run) -> bool:
+    """Return whether something is called with a module of the run, or with any, or in place of one's `forward`."""
+    return any(getattr(torch_module, name) for name in _EVERYWHERE) or any(
+        _hooked(module) for block in run.blocks() for module in block.modules()
+    )
 
 
 def _hooked(module: nn.Module) -> bool:

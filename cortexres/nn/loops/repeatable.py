@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn.modules import batchnorm, dropout
-from torch.nn.modules import module as torch_module
 
-from cortexres.nn.loops.overseen import _EVERYWHERE, _hooked
+from cortexres.nn.loops.overseen import hooked
 from cortexres.nn.loops.run import Run
 from cortexres.nn.norms import StepNorm
 
@@ -20,7 +19,7 @@ def why_not_again(run: Run) -> str | None:
         return "a run that is compiled, exported or traced"
     if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
         return "a transform of torch.func or a forward-mode derivative"
-    if why_hooked(run):
+    if hooked(run):
         return "hooks on modules, which would be called again"
     if any(_moves_statistics(module) for module in _modules(run)):
         return "normalisation in training whose statistics a second pass would move again"
@@ -35,7 +34,7 @@ def why_not_apart(run: Run) -> str | None:
     """
     if run.noise:
         return "noise"
-    if why_hooked(run):
+    if hooked(run):
         return "hooks on modules, which would be called for each chunk"
     for module in _modules(run):
         kind = type(module)
@@ -46,11 +45,6 @@ def why_not_apart(run: Run) -> str | None:
         if kind.__module__.partition(".")[0] not in _KNOWN and not nn.utils.parametrize.is_parametrized(module):
             return f"a {kind.__name__}, which may mix images"
     return None
-
-
-def why_hooked(run: Run) -> bool:
-    """Return whether something is called with a module of the run, or with any."""
-    return any(map(_hooked, _modules(run))) or any(getattr(torch_module, name) for name in _EVERYWHERE)
 
 
 def _modules(run: Run) -> list[nn.Module]:
