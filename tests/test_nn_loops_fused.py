@@ -220,7 +220,7 @@ def test_a_trial_that_fails_warns_once_and_refuses_from_then_on(monkeypatch: pyt
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_trial_tells_a_right_loop_from_a_wrong_one(dtype: torch.dtype) -> None:
     def plain(form: LeakyForm, start: Tensor, steps: int, readout: Readout) -> tuple[Tensor | None, Tensor]:
-        return fused._elementary(form, [form.weight, form.bias, form.drive, start], steps, readout)
+        return fused.plain_steps(form, [form.weight, form.bias, form.drive, start], steps, readout)
 
     def wrong(form: LeakyForm, *rest: Any) -> tuple[Tensor | None, Tensor]:
         return plain(replace(form, weight=form.weight.t()), *rest)

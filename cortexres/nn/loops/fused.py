@@ -20,8 +20,7 @@ from torch import Tensor
 
 from cortexres.nn.loops import fused_launch
 from cortexres.nn.loops.fused_trial import trial_error
-from cortexres.nn.loops.hand_written import _elementary
-from cortexres.nn.loops.leaky_form import LeakyForm, leaky_form, why_not_leaky
+from cortexres.nn.loops.leaky_form import LeakyForm, leaky_form, plain_steps, why_not_leaky
 from cortexres.nn.loops.run import Output, Readout, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 
@@ -107,7 +106,7 @@ class _Steps(torch.autograd.Function):
         needed = ctx.needs_input_grad[:4]
         if must_be_found_by_torch(gradients):
             found = found_by_torch(
-                lambda own: _elementary(ctx.form, own, ctx.steps, ctx.readout), inputs, needed, gradients
+                lambda own: plain_steps(ctx.form, own, ctx.steps, ctx.readout), inputs, needed, gradients
             )
         else:
             found = fused_launch.backward(ctx.form, states, rates, gradients, ctx.readout, needed)

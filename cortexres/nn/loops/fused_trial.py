@@ -9,8 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from cortexres.nn.loops.hand_written import _elementary
-from cortexres.nn.loops.leaky_form import LeakyForm, Share
+from cortexres.nn.loops.leaky_form import LeakyForm, Share, plain_steps
 from cortexres.nn.loops.run import Readout
 
 # (form, start, steps, readout) -> (wanted states or None, last state)
@@ -72,7 +71,7 @@ def _runs(units: int, batch: int, dtype: torch.dtype, device: torch.device) -> l
 
 def _error(steps: Steps, form: LeakyForm, start: Tensor, readout: Readout) -> float:
     found = _outcome(steps, form, start, readout)
-    right = _outcome(_elementary_steps, _doubled(form), start.double(), readout)
+    right = _outcome(_plain, _doubled(form), start.double(), readout)
     worst = [(got - exact).abs().max() / exact.abs().max() for got, exact in zip(found, right, strict=True)]
     return float(torch.stack(worst).max())
 
@@ -86,8 +85,8 @@ def _outcome(steps: Steps, form: LeakyForm, start: Tensor, readout: Readout) -> 
     return [tensor.detach().double() for tensor in (*outputs, *gradients)]
 
 
-def _elementary_steps(form: LeakyForm, start: Tensor, steps: int, readout: Readout) -> tuple[Tensor | None, Tensor]:
-    return _elementary(form, [form.weight, form.bias, form.drive, start], steps, readout)
+def _plain(form: LeakyForm, start: Tensor, steps: int, readout: Readout) -> tuple[Tensor | None, Tensor]:
+    return plain_steps(form, [form.weight, form.bias, form.drive, start], steps, readout)
 
 
 def _doubled(form: LeakyForm) -> LeakyForm:

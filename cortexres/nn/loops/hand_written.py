@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from cortexres.nn.loops.leaky_form import LeakyForm, Share, leaky_form, why_not_leaky
+from cortexres.nn.loops.leaky_form import LeakyForm, Share, leaky_form, plain_steps, why_not_leaky
 from cortexres.nn.loops.run import Output, Readout, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 
@@ -154,7 +154,7 @@ class _Steps(torch.autograd.Function):
             return (None,) * 7
         if must_be_found_by_torch(given):
             found = found_by_torch(
-                lambda inputs: _elementary(ctx.form, inputs, ctx.steps, ctx.readout),
+                lambda inputs: plain_steps(ctx.form, inputs, ctx.steps, ctx.readout),
                 (weight, bias, drive, start),
                 ctx.needs_input_grad[:4],
                 (to_output, to_last),
@@ -244,21 +244,3 @@ class _Backward:
 
     def _scaled_bias(self) -> Tensor | None:
         return None if self.d_bias is None else self.d_bias.mul_(self.form.added)
-
-
-def _elementary(
-    form: LeakyForm, inputs: list[Tensor | None], steps: int, readout: Readout
-) -> tuple[Tensor | None, Tensor]:
-    """Return (wanted states, last state) by operations that autograd knows."""
-    weight, bias, drive, start = inputs
-    state, states = cast("Tensor", start), []
-    for k in range(steps):
-        current = (torch.relu(state) if form.rectified else state) @ cast("Tensor", weight).t()
-        for more in (bias, drive[:, k] if drive is not None and drive.ndim == 3 else drive):
-            current = current if more is None else current + more
-        rate = current if form.function == "identity" else getattr(torch, form.function)(current)
-        state = form.added * rate if form.carried is None else form.carried * state + form.added * rate
-        states.append(state)
-    if readout == "all":
-        return torch.stack(states, dim=1), state
-    return (None if readout == "last" else states[readout - 1]), state

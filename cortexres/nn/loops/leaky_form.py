@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from cortexres.nn.block import Block
 from cortexres.nn.loops.overseen import why_steps_must_be_called
-from cortexres.nn.loops.run import Run
+from cortexres.nn.loops.run import Readout, Run
 from cortexres.nn.shortcuts import Identity, NoShortcut, Scaled, SoftAssignment
 from cortexres.nn.transforms.dense import Dense
 from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
@@ -92,6 +92,24 @@ def leaky_form(run: Run) -> LeakyForm:
         carried=carried,
         added=added,
     )
+
+
+def plain_steps(
+    form: LeakyForm, inputs: list[Tensor | None], steps: int, readout: Readout
+) -> tuple[Tensor | None, Tensor]:
+    """Return (wanted states, last state) by operations that autograd knows: for gradients of gradients, and to check."""
+    weight, bias, drive, start = inputs
+    state, states = cast("Tensor", start), []
+    for k in range(steps):
+        current = (torch.relu(state) if form.rectified else state) @ cast("Tensor", weight).t()
+        for more in (bias, drive[:, k] if drive is not None and drive.ndim == 3 else drive):
+            current = current if more is None else current + more
+        rate = current if form.function == "identity" else getattr(torch, form.function)(current)
+        state = form.added * rate if form.carried is None else form.carried * state + form.added * rate
+        states.append(state)
+    if readout == "all":
+        return torch.stack(states, dim=1), state
+    return (None if readout == "last" else states[readout - 1]), state
 
 
 def activation_name(activation: object) -> Function | None:
