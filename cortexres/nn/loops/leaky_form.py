@@ -97,7 +97,7 @@ def leaky_form(run: Run) -> LeakyForm:
 def plain_steps(
     form: LeakyForm, inputs: list[Tensor | None], steps: int, readout: Readout
 ) -> tuple[Tensor | None, Tensor]:
-    """Return (wanted states, last state) by operations that autograd knows: for gradients of gradients, and to check."""
+    """Return (wanted states, last state) by operations that autograd knows: for second gradients, and to check."""
     weight, bias, drive, start = inputs
     state, states = cast("Tensor", start), []
     for k in range(steps):
