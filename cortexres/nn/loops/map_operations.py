@@ -147,8 +147,9 @@ class Normalisation:
             x, mean, rstd = kept
             assert x is not None
             gradient = gradient.contiguous(memory_format=_own_format(x))
+            # that of x is always asked for: without it, torch 2.13 writes to memory that is not there in channels_last
             found = torch.ops.aten.native_group_norm_backward(
-                gradient, x, mean, rstd, weight, *_sizes(x), self.groups, list(mask)
+                gradient, x, mean, rstd, weight, *_sizes(x), self.groups, [True, *mask[1:]]
             )
             return found
         x, mean, scale, reserve, kind, *running = kept
