@@ -27,7 +27,7 @@ from cortexres.errors import ArgumentError
 from cortexres.nn import loops
 from cortexres.nn.loops import fused, fused_launch
 from cortexres.nn.loops.fused_trial import trial_error
-from cortexres.nn.loops.leaky_form import LeakyForm
+from cortexres.nn.loops.leaky_form import LeakyForm, plain_steps
 from cortexres.nn.loops.run import Readout
 
 CPU = torch.device("cpu")
@@ -161,6 +161,65 @@ def _of_kind(check: str, made: Any, x: Tensor, steps: int | None) -> list[Tensor
 
 
 @needs_triton
+def test_weights_read_at_every_step_give_the_same_without_gradients(interpreted: Call) -> None:
+    interpreted(_check_streamed)
+
+
+def _check_streamed() -> None:
+    units, draw = 65, torch.Generator().manual_seed(fresh())
+    weight = torch.randn(units, units, generator=draw, dtype=torch.float64) / units**0.5
+    start = torch.randn(3, units, generator=draw, dtype=torch.float64)
+    assert not fused_launch.tile_of(start).whole
+    form = LeakyForm(
+        weight=weight, bias=None, drive=None, function="tanh", rectified=False, carried=0.5, added=0.5
+    )
+    readouts: tuple[Readout, ...] = ("all", "last", 2, 5)
+    for readout in readouts:
+        kept, last = fused.run_fused(form, start, 5, readout)
+        states, right = plain_steps(form, [weight, None, None, start], 5, readout)
+        assert (last - right).abs().max() <= 1e-14
+        assert kept is states or (kept is not None and states is not None and (kept - states).abs().max() <= 1e-14)
+
+
+@needs_triton
+def test_activations_are_those_of_torch_to_the_last_digits(interpreted: Call) -> None:
+    interpreted(_check_activations)
+
+
+def _check_activations() -> None:
+    for dtype in (torch.float64, torch.float32):
+        x = torch.cat([torch.logspace(-30, 1.5, 80, dtype=dtype), torch.linspace(0.6, 0.65, 20, dtype=dtype)])
+        x = torch.cat([x, -x, torch.tensor([0.0, torch.inf, -torch.inf, torch.nan], dtype=dtype)])[:, None]
+        for function, right in (("tanh", torch.tanh(x)), ("relu", torch.relu(x)), ("identity", x)):
+            form = LeakyForm(
+                weight=torch.zeros(1, 1, dtype=dtype),
+                bias=None,
+                drive=x,
+                function=function,  # type: ignore[arg-type]
+                rectified=True,
+                carried=None,
+                added=1.0,
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of what is not chosen
+                _, found = fused.run_fused(form, torch.ones_like(x), 1, "last")
+            assert torch.allclose(found, right, rtol=4 * torch.finfo(dtype).eps, atol=0, equal_nan=True), function
+
+
+@needs_triton
+def test_gradients_that_are_given_stay_as_they_are(interpreted: Call) -> None:
+    interpreted(_check_given)
+
+
+def _check_given() -> None:
+    made = NETWORKS["leaky"](rng=0, dtype=torch.float64, loop=loops.Fused())
+    given = [torch.randn(4, 9, 6, dtype=torch.float64), torch.randn(4, 6, dtype=torch.float64)]
+    before = [gradient.clone() for gradient in given]
+    torch.autograd.grad(made(torch.ones(4, 6, dtype=torch.float64)), list(made.parameters()), given)
+    assert all(torch.equal(*pair) for pair in zip(given, before, strict=True))
+
+
+@needs_triton
 def test_refuses_in_words_what_it_does_not_run(interpreted: Call) -> None:
     interpreted(_check_refusals)
 
@@ -220,7 +279,7 @@ def test_a_trial_that_fails_warns_once_and_refuses_from_then_on(monkeypatch: pyt
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_trial_tells_a_right_loop_from_a_wrong_one(dtype: torch.dtype) -> None:
     def plain(form: LeakyForm, start: Tensor, steps: int, readout: Readout) -> tuple[Tensor | None, Tensor]:
-        return fused.plain_steps(form, [form.weight, form.bias, form.drive, start], steps, readout)
+        return plain_steps(form, [form.weight, form.bias, form.drive, start], steps, readout)
 
     def wrong(form: LeakyForm, *rest: Any) -> tuple[Tensor | None, Tensor]:
         return plain(replace(form, weight=form.weight.t()), *rest)
