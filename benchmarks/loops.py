@@ -36,7 +36,7 @@ from cortexres import io, provenance
 from cortexres.nn.device import usable_device
 
 RESULTS = Path(__file__).parent / "results" / "loops.json"
-LEAST_ROUNDS, MOST_ROUNDS = 3, 300
+LEAST_ROUNDS, MOST_ROUNDS = 7, 300
 Facts = dict[str, Any]
 
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         held = [memory(case, device) for case in (QUICK_MEMORY if options.quick else MEMORY)]
         print(f"\n{tables.memory_table(held)}")
     judged = [*tables.judged(found, device.type), *tables.memory_judged(held)]
-    print("\n\n".join(["", tables.left_out(found), tables.elsewhere(found), verdicts(judged)]))
+    print("\n\n".join(["", tables.summary(found), tables.left_out(found), tables.elsewhere(found), verdicts(judged)]))
     minutes = (time.perf_counter() - start) / 60
     print(f"\n{minutes:.1f} minutes")
     missed = [verdict.name for verdict in judged if not verdict.met]
@@ -132,7 +132,7 @@ def _chosen(options: argparse.Namespace, device: torch.device) -> list[Case]:
 
 
 def _rounds(seconds: float) -> Callable[[float], int]:
-    """Return how many rounds of a length take so many seconds, three at least."""
+    """Return how many rounds of a length take so many seconds, seven at least."""
     return lambda each: max(LEAST_ROUNDS, min(MOST_ROUNDS, int(seconds / each)))
 
 
@@ -144,7 +144,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     for name, text in (("units", "units or channels"), ("batch", "images"), ("steps", "steps")):
         parser.add_argument(f"--{name}", nargs="+", type=int, metavar="N", help=f"only cases of so many {text}")
     parser.add_argument("--dtype", nargs="+", help="float32, bfloat16 (default: float32, on a GPU both)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="to take turns in, per case (default: 6)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="to take turns in, per case (default: 4)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile and scan out")
     parser.add_argument("--quick", action="store_true", help="shrink everything; the figures mean nothing")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="default: %(default)s")

@@ -1,7 +1,7 @@
 """All ways to run a case: ours, a bare loop, torch.compile, torch.nn.RNN, scan, torchdeq; and who does not take part.
 
 Everyone computes the same with the same weights, and is checked before it is timed: its output and its gradients
-against those of the plain loop. Who refuses, fails, or is wrong, is named with the reason and not timed.
+against those of the plain loop. Who refuses, fails, or differs, is named with the reason and not timed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def field(case: Case, made: Made, *, slow: tuple[str, ...] = (), others: bool = 
     right = _found(plain)
     kept = [plain]
     for way in ways:
-        why_not = _why_wrong(way, right, case)
+        why_not = _why_not_timed(way, right, case)
         if why_not is None:
             kept.append(way)
         else:
@@ -189,8 +189,8 @@ def _found(way: Way) -> tuple[Tensor, ...]:
     return (output.detach(), *(gradient.detach() for gradient in gradients))
 
 
-def _why_wrong(way: Way, right: tuple[Tensor, ...], case: Case) -> str | None:
-    """Return how far it is from the plain loop where that is too far, or how it failed."""
+def _why_not_timed(way: Way, right: tuple[Tensor, ...], case: Case) -> str | None:
+    """Return how far it is from the plain loop where that is too far, or how it failed; None where it is timed."""
     try:
         got = _found(way)
     except CortexresError as error:
@@ -200,5 +200,5 @@ def _why_wrong(way: Way, right: tuple[Tensor, ...], case: Case) -> str | None:
     for name, expected, value in zip(("output", *["gradient"] * len(got)), right, got, strict=False):
         size, apart = float(expected.abs().max()), float((value - expected).abs().max())
         if value.shape != expected.shape or not apart <= SAME[case.dtype] * size:
-            return f"wrong: its {name} is {apart / size:.1e} of the largest value off"
+            return f"differs: its {name} is {apart / size:.1e} of the largest value off the plain loop's"
     return None

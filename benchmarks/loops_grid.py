@@ -10,7 +10,8 @@ from loops_cases import Case
 from loops_contenders import COMPILED, COMPILED_SCAN, COMPILED_STEP, SCAN
 from loops_floor import layers, operations
 
-UNITS, BATCHES, STEPS = (64, 256, 1024, 4096), (1, 64, 512, 4096), (10, 100, 1000)
+UNITS, STEPS = (64, 256, 1024, 4096), (10, 100, 1000)
+BATCHES = {"cpu": (1, 64, 4096), "cuda": (1, 64, 512, 4096)}
 TARGETS = set(product((64, 256, 1024), (1, 64), (10, 100)))  # units, batch, steps of the leaky network on a CPU
 OPERATIONS = {"cpu": 6e10, "cuda": 2e13}  # of a training step: about a second
 BYTES = {"cpu": 2e9, "cuda": 2e10}  # that the plain loop keeps for the backward pass
@@ -31,7 +32,7 @@ MAPS = {
         for units, side, batch, steps in ((64, 32, 1, 16), (64, 32, 64, 16), (64, 32, 256, 16), (16, 32, 64, 100))
     ),
 }
-MEMORY = (Case("leaky", 256, 64, 1000), Case("residual maps", 8, 4, 1000, side=16))
+MEMORY = (Case("leaky", 256, 64, 1000), Case("excitatory-inhibitory maps", 8, 4, 1000, side=16))
 QUICK = (Case("leaky", 16, 2, 5), Case("Elman", 16, 2, 5), Case("residual maps", 4, 2, 3, side=5))
 QUICK_MEMORY = (Case("leaky", 16, 4, 100),)
 
@@ -64,7 +65,7 @@ def slow_in(case: Case, device: torch.device) -> tuple[str, ...]:
 
 
 def _dense(device: torch.device) -> Iterator[Case]:
-    for units, batch, steps in product(UNITS, BATCHES, STEPS):
+    for units, batch, steps in product(UNITS, BATCHES[device.type], STEPS):
         case = Case("leaky", units, batch, steps)
         if _fits(case, device):
             yield case
