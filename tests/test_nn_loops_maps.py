@@ -243,7 +243,7 @@ def test_keeps_no_more_for_the_backward_pass_than_the_plain_loop() -> None:
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
                 made(x)
             held[type(loop)] = sum(storage.nbytes() for storage in kept.values())
-        # beside it: the last state, the first in its row and as it was given, and which implementation a norm has
+        # beside it: the last state, the first in its row and as it was given, and which implementation of a norm it is
         assert held[type(OWN)] <= held[loops.Plain] + 3 * BATCH * CHANNELS * SIDE**2 * 8 + 64, (name, held)
 
 

@@ -17,7 +17,6 @@ from torch import Tensor
 from cortexres.nn.loops.map_backward import MapBackward
 from cortexres.nn.loops.map_form import MapForm, map_form, why_not_maps
 from cortexres.nn.loops.map_forward import MapForward, Span
-from cortexres.nn.loops.map_operations import Values
 from cortexres.nn.loops.run import Output, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 
@@ -47,20 +46,8 @@ class HandWrittenMaps:
         if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
             output, last = _Steps.apply(form, span, *inputs)  # type: ignore[no-untyped-call]
             return (last, last) if run.readout == "last" else (output, last)
-        return _without_gradient(form, span, values, drive, run)
-
-
-def _without_gradient(form: MapForm, span: Span, values: Values, drive: Tensor | None, run: Run) -> Output:
-    """Return (output, last state) and keep nothing but the wanted states."""
-    forward = MapForward(form, span, values, drive, run.start, keep=False)
-    state, read = run.start, []
-    for k in range(span.steps):
-        after = torch.empty_like(forward.states[0])
-        forward.step(k, state, after)
-        state = after
-        if run.wanted(k):
-            read.append(state)
-    return run.output(read, state)
+        forward = MapForward(form, span, values, drive, run.start, keep=False)
+        return run.output(*forward.run(run.start))
 
 
 class _Steps(torch.autograd.Function):
@@ -71,21 +58,14 @@ class _Steps(torch.autograd.Function):
         ctx: Any, form: MapForm, span: Span, drive: Tensor | None, start: Tensor, *values: Tensor | None
     ) -> tuple[Tensor | None, Tensor]:
         forward = MapForward(form, span, values, drive, start, keep=True)
-        states, kept = forward.states, []
-        states[0] = start
-        for k in range(span.steps):
-            kept.append(forward.step(k, states[k], states[k + 1]))
-        flat = [tensor for saved in kept for each_kept in saved for tensor in each_kept]
-        ctx.save_for_backward(drive, start, *values, states, *forward.inputs.values(), *flat)
+        read, last = forward.run(start)
+        flat = [tensor for saved in forward.kept for each in saved for tensor in each]
+        ctx.save_for_backward(drive, start, *values, forward.states, *forward.inputs.values(), *flat)
         ctx.form, ctx.span, ctx.count, ctx.levels = form, span, len(values), tuple(forward.inputs)
-        ctx.lengths = [[len(each_kept) for each_kept in saved] for saved in kept]
+        ctx.lengths = [[len(each) for each in saved] for saved in forward.kept]
         ctx.set_materialize_grads(False)
-        output = None
-        if span.readout == "all":
-            output = states[1:].transpose(0, 1).contiguous()
-        elif span.readout != "last":
-            output = states[span.readout].clone()
-        return output, states[-1].clone()
+        output = torch.stack(read, dim=1) if span.readout == "all" else read[0].clone() if read else None
+        return output, last.clone()
 
     @staticmethod
     def backward(ctx: Any, to_output: Tensor | None, to_last: Tensor | None) -> tuple[Any, ...]:

@@ -22,17 +22,18 @@ class MapBackward:
         span: Span,
         values: Values,
         drive: Tensor | None,
-        states: Tensor,
+        states: Tensor | None,
         inputs: dict[int, Tensor],
         kept: list[list[Kept]],
         needed: tuple[bool, ...],
     ) -> None:
         self.form, self.span, self.values = form, span, values
-        self.states, self.inputs, self.kept = states, {0: states, **inputs}, kept
+        self.states, self.inputs, self.kept = states, inputs if states is None else {0: states, **inputs}, kept
+        self.like = next(iter(self.inputs.values()))[0]  # of the shape and format of a state
         self.needs_start, self.needed = needed[1], needed[2:]
         self.found: list[Tensor | None] = [None] * len(values)
         self.d_drive = torch.zeros_like(drive) if drive is not None and needed[0] else None
-        widest = max(rows[0].numel() for rows in self.inputs.values()) * states.element_size()
+        widest = max(rows[0].numel() for rows in self.inputs.values()) * self.like.element_size()
         self.chunk = max(1, min(span.steps, span.stacked_bytes // widest))
         self.rows = self._rows()
         self.taken: dict[int, Tensor] = {}  # gradients of what convolutions gave, where each step is one chunk
@@ -42,7 +43,7 @@ class MapBackward:
 
     def _rows(self) -> dict[int, Tensor]:
         """Return space for the gradients of what each convolution gives, in the steps of a chunk, by level."""
-        made, like = {}, self.states[0]
+        made, like = {}, self.like
         for level, operation in enumerate(self.form.operations):
             if self.chunk > 1 and isinstance(operation, Convolution) and self._wants(level):
                 kernel = cast("Tensor", self.values[operation.weight])
@@ -171,7 +172,8 @@ class MapBackward:
         """Return the gradient of the state before step `k`; that before the first is wrong where nobody needs it."""
         form = self.form
         if form.finish is not None:
-            gradient = form.finish.backward(gradient, self.states[k + 1], torch.empty_like(self.states[0]))
+            after = cast("Tensor", self.states)[k + 1]
+            gradient = form.finish.backward(gradient, after, torch.empty_like(after))
         if form.beside and self.d_drive is not None:
             self._to_drive(gradient, k)
         g = gradient

@@ -39,16 +39,18 @@ class MapForward:
         self.entering = drive
         if drive is not None and self.frames is None and self.partial:
             self.entering = drive * form.added
-        self.states = self._states(start, span.steps + 1 if keep else 1)
+        self.keep, self.kept = keep, list[list[Kept]]()
+        self.channels_last = is_channels_last(start)
+        if form.carried is None:  # nothing of the format of the first state is left after a step
+            self.channels_last |= any(is_channels_last(kernel) for kernel in self._kernels())
+        self.states: Tensor | None = None
+        if keep and (form.finish is not None or isinstance(form.operations[0], Convolution)):
+            self.states = self._empty(span.steps + 1, start)
         self.inputs = self._inputs(start, span.steps if keep else 1)
-        self.kept: list[Kept] = []
         self.stages = self._stages()
 
-    def _states(self, start: Tensor, count: int) -> Tensor:
-        channels_last = is_channels_last(start)
-        if self.form.carried is None:  # nothing of the state's format is left after a step
-            channels_last |= any(is_channels_last(value) for value in self._kernels())
-        return empty_rows(count, start, start.shape[1], channels_last=channels_last)
+    def _empty(self, count: int, start: Tensor) -> Tensor:
+        return empty_rows(count, start, start.shape[1], channels_last=self.channels_last)
 
     def _kernels(self) -> list[Tensor]:
         found = [op.weight for op in self.form.operations if isinstance(op, Convolution)]
@@ -56,7 +58,7 @@ class MapForward:
 
     def _inputs(self, start: Tensor, count: int) -> dict[int, Tensor]:
         """Return space for what goes into each convolution, by its level; the first may take the state itself."""
-        made, channels_last = {}, is_channels_last(self.states[0])
+        made, channels_last = {}, self.channels_last
         for level, operation in enumerate(self.form.operations):
             if isinstance(operation, Convolution):
                 kernel = cast("Tensor", self.values[operation.weight])
@@ -90,7 +92,7 @@ class MapForward:
 
         def stage(x: Tensor, k: int) -> Tensor:
             y = operation.into(x, x if own else torch.empty_like(x))
-            self.kept.append((y,))
+            self.kept[-1].append((y,))
             return y
 
         return stage
@@ -98,7 +100,7 @@ class MapForward:
     def _normalised(self, operation: Normalisation) -> Stage:
         def stage(x: Tensor, k: int) -> Tensor:
             y, kept = operation.forward(x, self.values, self.span.first_step + k)
-            self.kept.append(kept)
+            self.kept[-1].append(kept)
             return y
 
         return stage
@@ -114,13 +116,29 @@ class MapForward:
             return cast("Tensor", self.entering)
         return self.frames[k] * self.form.added if self.partial else self.frames[k]
 
-    def step(self, k: int, state: Tensor, after: Tensor) -> list[Kept]:
-        """Write the state after step `k`; return what the backward pass needs beside what went to rows."""
-        self.kept, x = [], state
+    def run(self, start: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return (wanted states, last state); what the backward pass needs is in `states`, `inputs` and `kept`."""
+        state, read = start, []
+        if self.states is not None:
+            self.states[0] = start
+        for k in range(self.span.steps):
+            after = self._empty(1, start)[0] if self.states is None else self.states[k + 1]
+            self._step(k, state, after)
+            state = after
+            if self.span.readout in ("all", k + 1):
+                read.append(state)
+        return read, state
+
+    def _step(self, k: int, state: Tensor, after: Tensor) -> None:
+        """Write the state after step `k`."""
+        if self.keep or not k:
+            self.kept.append([])
+        else:
+            self.kept[0].clear()
+        x = state
         for stage in self.stages:
             x = stage(x, k)
         self._sum(state, x, self.drive_at(k) if self.form.beside else None, after)
-        return self.kept
 
     def _sum(self, state: Tensor, update: Tensor, beside: Tensor | None, after: Tensor) -> None:
         """Write what is carried, plus the drive beside F, plus what is added, in the order of the block."""
