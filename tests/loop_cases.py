@@ -73,6 +73,7 @@ NETWORKS: dict[str, Made] = {
     "leaky, linear": dense(final_activation=False),
     "leaky, own weights of the input": dense(input_size=INPUTS),
     "leaky, each unit": dense(lambda: nn.SoftAssignment(torch.linspace(0.1, 1.0, UNITS))),
+    "leaky, one gamma in a tensor": dense(lambda: nn.SoftAssignment(torch.tensor(0.2, dtype=torch.float64))),
     "residual": dense(nn.Identity),
     "residual, scaled": dense(lambda: nn.Scaled(0.3), activation=torch.relu),
     "Elman": dense(nn.NoShortcut, input_size=INPUTS),

@@ -179,7 +179,9 @@ def _why_not_shapes(run: Run, block: Block) -> str | None:
 def _shares(shortcut: nn.Module, state: Tensor) -> tuple[Share | None, Share]:
     """Return what is carried of the state, and added of F."""
     if isinstance(shortcut, SoftAssignment):
-        gamma = shortcut.gamma.to(state) if isinstance(shortcut.gamma, Tensor) else shortcut.gamma
+        gamma = shortcut.gamma
+        if isinstance(gamma, Tensor):  # one for all may be a tensor, too
+            gamma = gamma.to(state).expand(state.shape[1])
         return 1 - gamma, gamma
     if isinstance(shortcut, Scaled):
         return 1.0, shortcut.scale
