@@ -14,7 +14,7 @@ FAST_ON_GPU: tuple[Loop, ...] = (Fused(), *FAST)
 
 
 def choose(run: Run) -> Loop:
-    """Return the first loop, of those that are made to be faster than the plain one everywhere, that does not refuse a run.
+    """Return the first loop, of those that are made to be faster than the plain one, that does not refuse a run.
 
     `Plain` where the steps are few, or all others refuse: anything but one dense layer, and any run that is looked
     into (hooks, compilation, `torch.func`, autocast). `HandWritten` on a CPU, where it rounds as `Plain` does, to the
