@@ -64,7 +64,7 @@ VARIANTS = {
     "of 2015, wide": maps(activation=RELU, width=8, norm=norm("batch", affine="none")),
     "of 2016": maps(order="pre", norm=norm("batch", statistics="shared", affine="shared", shared_in_eval="allow")),
     "tanh after the sum": maps(nn.SoftAssignment(GAMMA), TANH),
-    "leaky, pre": maps(nn.SoftAssignment(0.4), order="pre", kernel_size=5),
+    "leaky, pre": maps(nn.SoftAssignment(GAMMA[3]), order="pre", kernel_size=5),
     "no shortcut": maps(nn.NoShortcut(), TANH, norm=norm("layer", beyond="last", steps=2)),
     "no shortcut, pre": maps(nn.NoShortcut(), order="pre", norm=norm("group", affine="shared")),
     "Dale": excitatory_inhibitory(nn.SoftAssignment(GAMMA)),
@@ -121,7 +121,7 @@ def test_every_form_equals_the_plain_loop(name: str, training: bool) -> None:
 
 @pytest.mark.parametrize("network", MAPS)
 def test_equals_the_plain_loop_in_training(network: str) -> None:
-    for case in cases(network):
+    for case in list(cases(network))[::2]:  # three in float64, one in each of the others
         check_equal(replace(case, training=True), OWN, fresh())
 
 
@@ -147,7 +147,7 @@ def test_a_kernel_gets_one_gradient_for_a_chunk_of_steps(monkeypatch: pytest.Mon
         assert counts == expected
 
 
-@pytest.mark.parametrize("name", ["of 2015", "of 2016", "Dale", "Dale, own weights of the input", "no shortcut, pre"])
+@pytest.mark.parametrize("name", ["of 2015", "Dale, own weights of the input", "no shortcut, pre"])
 @pytest.mark.parametrize("frozen", ["weight", "bias", "norm", "drive", "all but the drive", "all but h_0"])
 def test_what_is_frozen_gets_no_gradient_and_changes_no_other(name: str, frozen: str) -> None:
     rng, held = fresh(), []
@@ -179,7 +179,7 @@ def test_rounds_as_the_plain_loop_in_sizes_that_onednn_computes(network: str, ch
 
 
 @pytest.mark.parametrize("loop", ALL, ids=lambda loop: type(loop).__name__)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
 def test_channels_last_is_kept_and_changes_nothing_but_rounding(loop: loops.Loop, dtype: torch.dtype) -> None:
     for network in MAPS:
         # without a gradient of the first state, torch 2.13 crashes where a norm of groups takes it in channels_last
@@ -385,6 +385,23 @@ def test_norms_of_groups_take_first_states_without_a_gradient_in_channels_last(n
     held.append(gradients(made, x, h_0.detach().to(memory_format=torch.channels_last)))
     for key, right in held[1].items():
         assert (right - held[0][key]).abs().max() <= 1e-12 * (1 + right.abs().max()), key
+
+
+def test_pays_where_it_was_faster_in_training() -> None:
+    def pays(name: str, batch: int = 4, steps: int = 16, dtype: torch.dtype = torch.float32) -> bool:
+        made = VARIANTS[name](0, steps=steps).to(dtype)
+        return OWN.pays(made.run_of(torch.zeros(batch, CHANNELS, 32, 32, dtype=dtype)))
+
+    assert pays("Dale")
+    assert pays("Dale", batch=64, dtype=torch.bfloat16)
+    assert pays("tanh after the sum")
+    assert not pays("tanh after the sum", batch=6)
+    assert not pays("Dale", steps=15)
+    assert not pays("Dale", dtype=torch.float64)
+    assert not pays("of 2015")
+    with torch.no_grad():
+        assert not pays("Dale")
+    assert not OWN.pays(nn.Recurrent([nn.Block(BLOCK)] * 16).run_of(torch.zeros(1, CHANNELS, 4, 4)))
 
 
 def test_statistics_of_the_batch_move_once_where_gradients_have_gradients() -> None:

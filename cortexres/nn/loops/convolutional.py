@@ -19,6 +19,11 @@ from cortexres.nn.loops.map_form import MapForm, map_form, why_not_maps
 from cortexres.nn.loops.map_forward import MapForward, Span
 from cortexres.nn.loops.run import Output, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
+from cortexres.nn.norms import StepNorm
+from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
+
+_MANY = 16  # steps
+_SMALL = 2**17  # bytes of the states of a batch
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,21 @@ class HandWrittenMaps:
     def refusal(self, run: Run) -> str | None:
         """Return what of a run it cannot do; None where it can do all."""
         return why_not_maps(run)
+
+    def pays(self, run: Run) -> bool:
+        """Return whether a run, if not refused, is of those that were faster in training on a CPU than the plain loop.
+
+        Many steps pay for what a run costs beside them. Excitatory-inhibitory maps gain in all sizes, others while a
+        state is small; normalisation takes most of the time where there is some, and float64 has other convolutions.
+        """
+        start = run.start
+        if run.shared is None or run.steps < _MANY or not torch.is_grad_enabled() or start.device.type != "cpu":
+            return False
+        transform = run.shared.transform
+        normalises = any(isinstance(part, StepNorm) for part in transform.modules())
+        if normalises or start.dtype not in (torch.float32, torch.bfloat16):
+            return False
+        return isinstance(transform, ExcitatoryInhibitory) or start.numel() * start.element_size() <= _SMALL
 
     def __call__(self, run: Run) -> Output:
         """Return (output, last state)."""
