@@ -81,7 +81,8 @@ def growth(folder: Path, options: argparse.Namespace) -> list[Facts]:
     scales, durations = ((0.02,), (0.1,)) if options.quick else (SCALES, DURATIONS_s)
     at_scale, at_duration = (scales[0], durations[0]) if options.quick else (AT_SCALE, AT_DURATION_s)
     sizes = dict.fromkeys([*((s, at_duration) for s in scales), *((at_scale, d) for d in durations)])
-    _simulated(folder, scales[0], 0.01)  # compiles: circuits that differ in numbers alone share that
+    for scale in scales:  # compiles, where no other scale has: small circuits lack projections that larger ones have
+        _simulated(folder, scale, 0.01)
     rows = []
     for scale, duration in sizes:
         done = _simulated(folder, scale, duration)
