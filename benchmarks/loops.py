@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         held = [memory(case, device) for case in (QUICK_MEMORY if options.quick else MEMORY)]
         print(f"\n{tables.memory_table(held)}")
     judged = [*tables.judged(found, device.type), *tables.memory_judged(held)]
-    print("\n\n".join(["", tables.summary(found), tables.left_out(found), tables.elsewhere(found), verdicts(judged)]))
+    parts = [tables.summary(found), tables.left_out(found), tables.elsewhere(found), verdicts(judged)]
+    print("\n" + "\n\n".join(part for part in parts if part))
     minutes = (time.perf_counter() - start) / 60
     print(f"\n{minutes:.1f} minutes")
     missed = [verdict.name for verdict in judged if not verdict.met]

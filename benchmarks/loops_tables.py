@@ -17,7 +17,7 @@ FASTER = {64: 1.4, 256: 1.2}  # units -> times, in training, batch 64, 100 steps
 CHECKPOINTED, LESS_MEMORY = "Checkpointed", 0.1
 SMALL_BATCH = 64  # "small" of the targets on a GPU
 IN_THE_LIMIT = ("FixedPoint",)  # equals the plain loop after so many steps that more change nothing
-_NUMBERS = re.compile(r"\d[\d.,e +-]*")
+_NUMBERS = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def costs_table(found: Iterable[Facts]) -> str:
