@@ -219,3 +219,15 @@ def test_faults_of_recipes_are_named(options: dict[str, Any], message: str) -> N
 def test_groups_have_to_divide_the_channels() -> None:
     with pytest.raises(ArgumentError, match="got 4 channels in 3 groups, expected groups that divide them"):
         nn.Norm("group", groups=3).build(4)
+
+
+@pytest.mark.parametrize("kind", ["group", "layer"])
+def test_scales_of_maps_in_channels_last_that_need_no_gradient(kind: Any) -> None:
+    x = torch.randn(3, 4, 5, 5, dtype=torch.float64)
+    norm = nn.Norm(kind, groups=2).build(4, dtype=torch.float64)
+    expected = torch.autograd.grad(norm(x).pow(3).sum(), list(norm.parameters()))
+    found = torch.autograd.grad(  # torch 2.13 alone would end the process here
+        norm(x.to(memory_format=torch.channels_last)).pow(3).sum(), list(norm.parameters())
+    )
+    for own, right in zip(found, expected, strict=True):
+        assert (own - right).abs().max() <= 1e-12 * right.abs().max()

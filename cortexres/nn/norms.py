@@ -181,6 +181,8 @@ class StepNorm(nn.Module):
             if not self.training:
                 self._check_shared(step)
             return self._batch(x, row, weight, bias)
+        if self.recipe.kind in ("group", "layer") and _crashes_torch(x):
+            x = x.contiguous()
         if self.recipe.kind == "group":
             return functional.group_norm(x, self.recipe.groups, weight, bias, self.recipe.eps)
         if self.recipe.kind == "layer":
@@ -279,6 +281,14 @@ def normalised(norm: nn.Module | None, x: Tensor, step: int) -> Tensor:
 def _at(rows: Tensor | None, row: int) -> Tensor | None:
     """Return the row of a stacked tensor, the only one where the steps share it."""
     return None if rows is None else rows[min(row, len(rows) - 1)]
+
+
+def _crashes_torch(x: Tensor) -> bool:
+    """Return whether torch 2.13 ends the process in the backward pass of a group norm of `x`, on a CPU.
+
+    It does where maps are channels_last and need no gradient themselves, and the scales do.
+    """
+    return x.device.type == "cpu" and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
 
 
 def has_torch_statistics(module: nn.Module) -> bool:

@@ -49,7 +49,9 @@ class HandWrittenMaps:
         state is small; normalisation takes most of the time where there is some, and float64 has other convolutions.
         """
         start = run.start
-        if run.shared is None or run.steps < _MANY or not torch.is_grad_enabled() or start.device.type != "cpu":
+        if run.shared is None or run.steps < _MANY or start.ndim != 4:
+            return False
+        if start.device.type != "cpu" or not torch.is_grad_enabled():
             return False
         transform = run.shared.transform
         normalises = any(isinstance(part, StepNorm) for part in transform.modules())
