@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from cortexres.compare.measures.relations import centre_stimuli
 from cortexres.errors import ArgumentError
@@ -110,14 +110,22 @@ def left_out_errors(parts: Decomposed, targets: Any, penalty: float) -> Any:
 
     The residual over 1 - leverage, which is exact where the penalty itself does not depend on who is left out.
     """
+    return _left_out_errors(parts, *_centred(parts, targets), penalty)
+
+
+def _centred(parts: Decomposed, targets: Any) -> tuple[Any, Any]:
+    """Return the targets about their mean, and their projections D' y, which no penalty changes."""
     xp = array_namespace(targets)
-    n = targets.shape[-2]
-    weights = 1 / (parts.eigenvalues + penalty * parts.scale)
-    hat = xp.matmul(parts.components * weights[..., None, :], xp.matrix_transpose(parts.duals))
-    residual = xp.eye(n, dtype=targets.dtype, device=device(targets)) - hat
-    remaining = xp.linalg.diagonal(residual) - 1 / n
     centred = targets - xp.mean(targets, axis=-2, keepdims=True)
-    return xp.matmul(residual / remaining[..., None], centred)
+    return centred, xp.matmul(xp.matrix_transpose(parts.duals), centred)
+
+
+def _left_out_errors(parts: Decomposed, centred: Any, projected: Any, penalty: float) -> Any:
+    """Return `left_out_errors`, without the matrix (n, n) of the map: only its diagonal is needed."""
+    xp = array_namespace(centred)
+    weighted = parts.components / (parts.eigenvalues + penalty * parts.scale)[..., None, :]
+    remaining = 1 - xp.sum(weighted * parts.duals, axis=-1) - 1 / centred.shape[-2]
+    return (centred - xp.matmul(weighted, projected)) / remaining[..., None]
 
 
 def best_penalties(parts: Decomposed, targets: Any, penalties: Sequence[float]) -> tuple[Any, Any]:
@@ -133,9 +141,10 @@ def best_penalties(parts: Decomposed, targets: Any, penalties: Sequence[float]) 
         To choose from; of equal ones the first.
     """
     xp = array_namespace(targets)
+    centred, projected = _centred(parts, targets)
     chosen: Any = None
     for penalty in penalties:
-        error = xp.sum(left_out_errors(parts, targets, penalty) ** 2, axis=-2, keepdims=True)
+        error = xp.sum(_left_out_errors(parts, centred, projected, penalty) ** 2, axis=-2, keepdims=True)
         if chosen is None:
             chosen, least = xp.full_like(error, penalty), error
             continue
