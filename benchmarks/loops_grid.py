@@ -20,7 +20,7 @@ COMPILED_STEPS = {"cpu": 10, "cuda": 100}  # the longest loop that is compiled w
 
 MAPS = {
     "cpu": (
-        Case("residual maps", 16, 16, 10, side=16),
+        Case("residual maps", 16, 16, 16, side=16),
         Case("residual maps", 64, 16, 4, side=32),
         Case("residual maps, group norm", 16, 16, 10, side=16),
         Case("excitatory-inhibitory maps", 16, 16, 10, side=16),
