@@ -23,7 +23,7 @@ MAPS = {
         Case("residual maps", 16, 16, 16, side=16),
         Case("residual maps", 64, 16, 4, side=32),
         Case("residual maps, group norm", 16, 16, 10, side=16),
-        Case("excitatory-inhibitory maps", 16, 16, 10, side=16),
+        Case("excitatory-inhibitory maps", 16, 16, 16, side=16),
         Case("excitatory-inhibitory maps", 64, 16, 4, side=32),
     ),
     "cuda": tuple(
