@@ -14,7 +14,7 @@ from cortexres.nn.chain import Chain, Step
 from cortexres.nn.constrained import computed_once
 from cortexres.nn.initial import Rng, reset_children
 from cortexres.nn.loops.choice import choose
-from cortexres.nn.loops.run import Loop, Readout, Run
+from cortexres.nn.loops.run import Loop, Readout, Run, check_loop
 from cortexres.nn.norms import has_torch_statistics
 from cortexres.nn.transforms.transform import driven
 from cortexres.nn.untie import alone, together
@@ -90,8 +90,7 @@ class Recurrent(nn.Module):
             raise ArgumentError(f"got readout={readout!r}, expected 'all', 'last' or a step from 1 to {self.steps}")
         if not noise >= 0:
             raise ArgumentError(f"got noise={noise}, expected a standard deviation of 0 or more")
-        if loop is not None and not (callable(loop) and hasattr(loop, "refusal")):
-            raise ArgumentError(f"got loop={loop!r}, expected a loop of cortexres.nn.loops, or None")
+        check_loop(loop)
         self.injection, self.readout, self.noise, self.loop = injection, readout, noise, loop
         if isinstance(block, nn.Module):
             if self.steps > 1 and has_torch_statistics(block):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from cortexres.errors import ArgumentError
-from cortexres.nn.loops.run import Loop
+from cortexres.nn.loops.run import Loop, check_loop
 from cortexres.nn.recurrent import Recurrent
 
 
@@ -15,8 +15,9 @@ def set_loop(network: nn.Module, loop: Loop | None) -> None:
     Raises
     ------
     ArgumentError
-        If no part is recurrent. A loop that cannot run one raises when that is run.
+        If no part is recurrent, or `loop` is no loop. One that cannot run a part raises when that is run.
     """
+    check_loop(loop)
     parts = [part for part in network.modules() if isinstance(part, Recurrent)]
     if not parts:
         raise ArgumentError("got a network without a Recurrent, expected one or more")

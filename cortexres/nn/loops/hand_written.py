@@ -5,8 +5,9 @@ forward pass keeps the states h and the rates r = f(W g(h) + b + u), and the bac
 
     d_t = g_t f'(r_t),    g_{t-1} = c g_t + g'(h_{t-1}) W^T a d_t,
 
-and for W one product over all steps and the whole batch, the sum over t of a d_t g(h_{t-1})^T. The forward pass rounds
-as the plain loop does, operation by operation.
+and for W one product over many steps and the whole batch, the sum over t of a d_t g(h_{t-1})^T. The forward pass rounds
+as the plain loop does, operation by operation; but a movie goes through the weights of the input in one product, not
+frame by frame.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from cortexres.nn.loops.leaky_form import LeakyForm, Share, leaky_form, plain_steps, why_not_leaky
+from cortexres.nn.loops.leaky_form import LeakyForm, leaky_form, plain_steps, why_not_leaky
 from cortexres.nn.loops.run import Output, Readout, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
+from cortexres.nn.loops.shares import is_one
 
 _ALIGNED = 64  # bytes; products round by where their result begins, and torch begins every tensor at such an address
 _CHUNK = 32  # steps whose product for W is taken at once: fewer are slower products, more leave the cache
@@ -49,19 +51,12 @@ class HandWritten:
 
 def _without_gradient(form: LeakyForm, run: Run) -> Output:
     """Return (output, last state) and keep nothing but the wanted states."""
-    state, rate, scratch = run.start, torch.empty_like(run.start), torch.empty_like(run.start)
-    spare = [torch.empty_like(run.start) for _ in range(0 if run.readout == "all" else 2)]
-    kept = _rows(run.steps if run.readout == "all" else 0, run.start)
-    step, picked = _Step(form, scratch), None
-    for k in range(run.steps):
-        after = kept[k] if run.readout == "all" else spare[k % 2]
-        step(k, state, rate, after)
-        state = after
-        if run.readout == k + 1:
-            picked = after.clone()
-    if run.readout == "all":
-        return kept.transpose(0, 1).contiguous(), state.clone()
-    return (state, state) if picked is None else (picked, state)
+    every = run.readout == "all"
+    states = _States(run.steps, run.start, kept=every)
+    last, picked = _forward(form, states, _Rates(run.steps, run.start, kept=False), run.steps, run.readout)
+    if every:
+        return states.after_all(), last.clone()
+    return (last if picked is None else picked), last
 
 
 def _rows(count: int, like: Tensor) -> Tensor:
@@ -69,6 +64,47 @@ def _rows(count: int, like: Tensor) -> Tensor:
     unit = _ALIGNED // like.element_size()
     width = -(-like.numel() // unit) * unit
     return like.new_empty(count, width)[:, : like.numel()].view(count, *like.shape)
+
+
+class _States:
+    """The states of a run: a row for each, or two rows in turns."""
+
+    def __init__(self, steps: int, start: Tensor, *, kept: bool) -> None:
+        self.rows = _rows(steps + 1 if kept else 2, start)
+        self.rows[0] = start
+        self._each = self.rows.unbind(0)
+
+    def before(self, k: int) -> Tensor:
+        """Return the row of the state before step `k`."""
+        return self._each[k % len(self._each)]
+
+    def after_all(self) -> Tensor:
+        """Return the states after all steps, (batch, time, unit), apart from the rows."""
+        return self.rows[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
+
+
+class _Rates:
+    """The rates of a run: a row for each step, the same row for all, or, where they are the states, those rows."""
+
+    def __init__(self, steps: int, start: Tensor, *, kept: bool, same: _States | None = None) -> None:
+        self.rows = same.rows[1:] if same is not None else _rows(steps if kept else 1, start)
+        self._same, self._each = same, self.rows.unbind(0)
+
+    def of(self, k: int) -> Tensor:
+        """Return the row of step `k`."""
+        return self._each[k % len(self._each)] if self._same is None else self._same.before(k + 1)
+
+
+def _forward(
+    form: LeakyForm, states: _States, rates: _Rates, steps: int, readout: Readout
+) -> tuple[Tensor, Tensor | None]:
+    """Write states and rates; return (row of the last state, copy of the one that is read, if it is one)."""
+    step, picked = _Step(form, torch.empty_like(states.before(0))), None
+    for k in range(steps):
+        step(k, states.before(k), rates.of(k), states.before(k + 1))
+        if readout == k + 1:
+            picked = states.before(k + 1).clone()
+    return states.before(steps), picked
 
 
 class _Step:
@@ -83,7 +119,7 @@ class _Step:
         self.frames = drive.unbind(1) if drive is not None and drive.ndim == 3 else None
 
     def __call__(self, k: int, state: Tensor, rate: Tensor, after: Tensor) -> None:
-        """Write the rates of step `k` and the state after it."""
+        """Write the rates of step `k` and the state after it, which may be one row."""
         form, scratch = self.form, self.scratch
         sent = torch.clamp_min(state, 0, out=scratch) if form.rectified else state
         if self.bias is None or form.rectified:
@@ -98,23 +134,20 @@ class _Step:
             rate.tanh_()
         elif form.function == "relu":
             rate.relu_()
-        _sum(form, state, rate, after, scratch)
+        if rate is not after:
+            _sum(form, state, rate, after, scratch)
 
 
 def _sum(form: LeakyForm, state: Tensor, rate: Tensor, after: Tensor, scratch: Tensor) -> None:
     """Write c h + a r: two roundings of products, one of the sum, as two tensors are added."""
-    update = rate if _is_one(form.added) else torch.mul(rate, form.added, out=scratch)
+    update = rate if is_one(form.added) else torch.mul(rate, form.added, out=scratch)
     if form.carried is None:
         after.copy_(update)
-    elif _is_one(form.carried):
+    elif is_one(form.carried):
         torch.add(state, update, out=after)
     else:
         torch.mul(state, form.carried, out=after)
         after.add_(update)
-
-
-def _is_one(share: Share) -> bool:
-    return isinstance(share, float) and share == 1.0
 
 
 class _Steps(torch.autograd.Function):
@@ -131,20 +164,26 @@ class _Steps(torch.autograd.Function):
         steps: int,
         readout: Readout,
     ) -> tuple[Tensor | None, Tensor]:
-        states, rates = _rows(steps + 1, start), _rows(steps, start)
-        states[0] = start
-        step, before, each_rate = _Step(form, torch.empty_like(start)), states.unbind(0), rates.unbind(0)
-        for k in range(steps):
-            step(k, before[k], each_rate[k], before[k + 1])
-        ctx.save_for_backward(weight, bias, drive, start, states, rates)
-        ctx.form, ctx.steps, ctx.readout = form, steps, readout
+        bends, to_weight = form.function != "identity", ctx.needs_input_grad[0] or form.rectified
+        same = form.carried is None and is_one(form.added)
+        states = _States(steps, start, kept=to_weight or readout == "all" or (same and bends))
+        rates = _Rates(steps, start, kept=bends, same=states if same and len(states.rows) > 2 else None)
+        last, picked = _forward(form, states, rates, steps, readout)
+        # a drive without a gradient is of use to gradients of gradients alone: it may be changed where none are taken
+        fixed = drive is not None and not drive.requires_grad
+        ctx.fixed = (drive.detach(), drive._version) if drive is not None and fixed else None
+        ctx.save_for_backward(
+            weight,
+            bias,
+            None if fixed else drive,
+            start,
+            states.rows if to_weight else None,
+            rates.rows if bends else None,
+        )
+        ctx.form, ctx.steps, ctx.readout = form.bare(), steps, readout
+        ctx.drive_shape = None if drive is None else drive.shape
         ctx.set_materialize_grads(False)
-        output = None
-        if readout == "all":
-            output = states[1:].transpose(0, 1).contiguous()
-        elif readout != "last":
-            output = states[readout].clone()
-        return output, states[-1].clone()
+        return (states.after_all() if readout == "all" else picked), last.clone()
 
     @staticmethod
     def backward(ctx: Any, to_output: Tensor | None, to_last: Tensor | None) -> tuple[Any, ...]:
@@ -152,68 +191,90 @@ class _Steps(torch.autograd.Function):
         given = [gradient for gradient in (to_output, to_last) if gradient is not None]
         if not given:
             return (None,) * 7
+        needed = ctx.needs_input_grad[:4]
+        found: tuple[Tensor | None, ...]
         if must_be_found_by_torch(given):
+            inputs = (weight, bias, _unchanged(ctx.fixed) if ctx.fixed is not None else drive, start)
             found = found_by_torch(
-                lambda inputs: plain_steps(ctx.form, inputs, ctx.steps, ctx.readout),
-                (weight, bias, drive, start),
-                ctx.needs_input_grad[:4],
-                (to_output, to_last),
+                lambda own: plain_steps(ctx.form, own, ctx.steps, ctx.readout), inputs, needed, (to_output, to_last)
             )
         else:
-            found = _Backward(ctx.form, weight, states, rates, ctx.needs_input_grad[:4]).run(
-                to_output, to_last, ctx.readout
-            )
+            until = ctx.steps if to_last is not None or ctx.readout == "all" else ctx.readout
+            back = _Backward(ctx.form, weight, states, rates, ctx.drive_shape, needed)
+            found = back.run(to_output, to_last, ctx.readout, until)
         return (*found, None, None, None)
+
+
+def _unchanged(fixed: tuple[Tensor, int]) -> Tensor:
+    """Return the drive, if it is still that of the run.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not, as torch raises for a tensor that it has saved.
+    """
+    drive, version = fixed
+    if drive._version != version:
+        raise RuntimeError(
+            "got an input that was modified by an inplace operation after the run, expected that of the run: gradients "
+            "of gradients, and many at once, need it; give a copy of the input, or loop=Plain()"
+        )
+    return drive
 
 
 class _Backward:
     """The reverse pass: one gradient of the state is brought back through the steps."""
 
     def __init__(
-        self, form: LeakyForm, weight: Tensor, states: Tensor, rates: Tensor, needed: tuple[bool, ...]
+        self,
+        form: LeakyForm,
+        weight: Tensor,
+        states: Tensor | None,
+        rates: Tensor | None,
+        drive_shape: torch.Size | None,
+        needed: tuple[bool, ...],
     ) -> None:
-        self.form, self.states, self.rates = form, states, rates
-        self.steps, self.needed = len(rates), needed
+        self.form, self.states, self.rates, self.needed = form, states, rates, needed
         added = form.added
         # scaling the weight once is cheaper than scaling every step
-        self.back = weight if _is_one(added) else weight * (added if isinstance(added, float) else added[:, None])
+        self.back = weight if is_one(added) else weight * (added if isinstance(added, float) else added[:, None])
         self.d_weight = torch.zeros_like(weight, memory_format=torch.contiguous_format) if needed[0] else None
-        self.d_bias = states.new_zeros(states.shape[-1]) if needed[1] else None
-        shape = None if form.drive is None or not needed[2] else form.drive.shape
-        self.d_drive = None if shape is None else states.new_zeros(shape)
+        self.d_bias = weight.new_zeros(len(weight)) if needed[1] else None
+        self.d_drive = weight.new_zeros(drive_shape) if needed[2] and drive_shape is not None else None
 
     def run(
-        self, to_output: Tensor | None, to_last: Tensor | None, readout: Readout
+        self, to_output: Tensor | None, to_last: Tensor | None, readout: Readout, until: int
     ) -> tuple[Tensor | None, ...]:
-        """Return the gradients of (weight, bias, drive, start)."""
+        """Return the gradients of (weight, bias, drive, start); no step from `until` on has one."""
         at = {} if to_output is None or readout == "all" else {cast("int", readout) - 1: to_output}
         if to_output is not None and readout == "all":
             at = dict(enumerate(to_output.unbind(1)))
-        spare = [torch.zeros_like(self.states[0], memory_format=torch.contiguous_format) for _ in range(2)]
+        like = cast("Tensor", to_last if to_output is None else next(iter(at.values())))
+        spare = [like.new_zeros(like.shape) for _ in range(2)]
         gradient = spare[0] if to_last is None else spare[0].copy_(to_last)
-        for first in reversed(range(0, self.steps, _CHUNK)):
-            count = min(_CHUNK, self.steps - first)
-            rows = self.rates.new_empty(count, *self.rates.shape[1:])
+        rows = like.new_empty(min(_CHUNK, until), *like.shape)
+        for first in reversed(range(0, until, _CHUNK)):
+            count = min(_CHUNK, until - first)
             for k in reversed(range(count)):
                 if first + k in at:
                     gradient.add_(at[first + k])
                 gradient = self._step(first + k, gradient, rows[k], spare)
-            self._collect(first, rows)
-        return self._scaled(), self._scaled_bias(), self.d_drive, gradient if self.needed[3] else None
+            self._collect(first, rows[:count])
+        return self.d_weight, self.d_bias, self.d_drive, gradient if self.needed[3] else None
 
     def _step(self, k: int, gradient: Tensor, row: Tensor, spare: list[Tensor]) -> Tensor:
         """Write d of step `k`, return the gradient of the state before it."""
-        form, rate = self.form, self.rates[k]
-        if form.function == "tanh":
-            torch.ops.aten.tanh_backward.grad_input(gradient, rate, grad_input=row)
-        elif form.function == "relu":
-            torch.ops.aten.threshold_backward.grad_input(gradient, rate, 0, grad_input=row)
-        else:
+        form = self.form
+        if form.function == "identity":
             row.copy_(gradient)
-        into = spare[0] if gradient is not spare[0] else spare[1]
+        elif form.function == "tanh":
+            torch.ops.aten.tanh_backward.grad_input(gradient, cast("Tensor", self.rates)[k], grad_input=row)
+        else:
+            torch.ops.aten.threshold_backward.grad_input(gradient, cast("Tensor", self.rates)[k], 0, grad_input=row)
+        into = spare[1] if gradient is spare[0] else spare[0]
         if form.rectified:
             torch.mm(row, self.back, out=into)
-            torch.ops.aten.threshold_backward.grad_input(into, self.states[k], 0, grad_input=into)
+            torch.ops.aten.threshold_backward.grad_input(into, cast("Tensor", self.states)[k], 0, grad_input=into)
             return into if form.carried is None else into.add_(gradient * form.carried)
         if form.carried is None:
             return torch.mm(row, self.back, out=into)
@@ -222,25 +283,17 @@ class _Backward:
         return torch.addmm(gradient, row, self.back, beta=form.carried, out=into)
 
     def _collect(self, first: int, rows: Tensor) -> None:
-        """Add what the steps from `first` on give to the gradients that they share."""
+        """Add what the steps from `first` on give to the gradients that they share; `rows` are overwritten."""
         count, units = len(rows), rows.shape[-1]
+        if not is_one(self.form.added):
+            rows.mul_(self.form.added)  # before they are summed: a sum of many may overflow where its share does not
         if self.d_weight is not None:
-            sent = self.states[first : first + count]
+            sent = cast("Tensor", self.states)[first : first + count]
             sent = torch.relu(sent) if self.form.rectified else sent
             self.d_weight.addmm_(rows.view(-1, units).t(), sent.reshape(-1, units))
         if self.d_bias is not None:
             self.d_bias += rows.sum(dim=(0, 1))
-        if self.d_drive is not None:
-            if self.d_drive.ndim == 3:
-                torch.mul(rows.transpose(0, 1), self.form.added, out=self.d_drive[:, first : first + count])
-            else:
-                self.d_drive += rows.sum(dim=0) * self.form.added
-
-    def _scaled(self) -> Tensor | None:
-        if self.d_weight is None or _is_one(self.form.added):
-            return self.d_weight
-        added = self.form.added
-        return self.d_weight.mul_(added if isinstance(added, float) else added[:, None])
-
-    def _scaled_bias(self) -> Tensor | None:
-        return None if self.d_bias is None else self.d_bias.mul_(self.form.added)
+        if self.d_drive is not None and self.d_drive.ndim == 3:
+            self.d_drive[:, first : first + count] = rows.transpose(0, 1)
+        elif self.d_drive is not None:
+            self.d_drive += rows.sum(dim=0)

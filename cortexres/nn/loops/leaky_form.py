@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from cortexres.nn.block import Block
 from cortexres.nn.loops.overseen import why_steps_must_be_called
 from cortexres.nn.loops.run import Readout, Run
-from cortexres.nn.shortcuts import Identity, NoShortcut, Scaled, SoftAssignment
+from cortexres.nn.loops.shares import Share, shares, why_not_shares
 from cortexres.nn.transforms.dense import Dense
 from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
 
-Share = float | Tensor
 Function = Literal["tanh", "relu", "identity"]
 _FUNCTIONS: dict[Callable[[Tensor], Tensor], Function] = {
     torch.tanh: "tanh",
@@ -57,6 +56,10 @@ class LeakyForm:
     carried: Share | None
     added: Share
 
+    def bare(self) -> LeakyForm:
+        """Return the numbers without the tensors that are given apart, so that these can be freed."""
+        return replace(self, weight=self.weight.new_empty(0), bias=None, drive=None)
+
 
 def why_not_leaky(run: Run) -> str | None:
     """Return what of a run is not that of a dense leaky network, or needs the block to be called; None if nothing."""
@@ -82,7 +85,7 @@ def leaky_form(run: Run) -> LeakyForm:
         drive = transform.input(drive)
     function = activation_name(transform.activation) if transform.final_activation else "identity"
     assert function is not None
-    carried, added = _shares(block.shortcut, run.start)
+    carried, added = shares(block.shortcut, run.start)
     return LeakyForm(
         weight=layer.weight,
         bias=layer.bias if isinstance(transform, Dense) else transform.bias,
@@ -116,7 +119,8 @@ def activation_name(activation: object) -> Function | None:
     """Return the name of an activation, a function or a module; None where it is another."""
     if isinstance(activation, nn.Module):
         return _MODULES.get(type(activation))
-    return _FUNCTIONS.get(activation)  # type: ignore[call-overload,no-any-return]
+    # by identity: not every callable has a hash
+    return next((name for function, name in _FUNCTIONS.items() if function is activation), None)
 
 
 def is_linear(layer: nn.Module) -> bool:
@@ -135,11 +139,9 @@ def _why_not_block(block: Block) -> str | None:
         return f"a {type(block).__name__}"
     if block.activation is not None:
         return "an activation after the sum"
-    shortcut = block.shortcut
-    if type(shortcut) not in (Identity, NoShortcut, Scaled, SoftAssignment):
-        return f"the shortcut {type(shortcut).__name__}"
-    if isinstance(shortcut, SoftAssignment) and isinstance(shortcut.gamma, Tensor) and shortcut.gamma.requires_grad:
-        return "a gamma that is learned"
+    why = why_not_shares(block.shortcut)
+    if why is not None:
+        return why
     transform = block.transform
     if type(transform) not in (Dense, ExcitatoryInhibitory):
         return f"the transform {type(transform).__name__}"
@@ -169,20 +171,10 @@ def _why_not_shapes(run: Run, block: Block) -> str | None:
     units, inputs = transform.in_channels, transform.input
     if run.start.ndim != 2 or run.start.shape[1] != units:
         return f"a state of shape {tuple(run.start.shape)}"
+    if not run.start.is_contiguous():
+        return "a first state that is not contiguous"  # all states would be laid out, and rounded, as it is
     if run.drive is not None:
         width = units if inputs is None else inputs.in_features
         if run.drive.shape[0] != len(run.start) or run.drive.shape[-1] != width:
             return f"a drive of shape {tuple(run.drive.shape)}"
     return None
-
-
-def _shares(shortcut: nn.Module, state: Tensor) -> tuple[Share | None, Share]:
-    """Return what is carried of the state, and added of F."""
-    if isinstance(shortcut, SoftAssignment):
-        gamma = shortcut.gamma
-        if isinstance(gamma, Tensor):  # one for all may be a tensor, too
-            gamma = gamma.to(state).expand(state.shape[1])
-        return 1 - gamma, gamma
-    if isinstance(shortcut, Scaled):
-        return 1.0, shortcut.scale
-    return (None if isinstance(shortcut, NoShortcut) else 1.0), 1.0

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from cortexres.nn.loops.map_form import MapForm
-from cortexres.nn.loops.map_forward import Span, Stage, empty_rows, is_channels_last, is_one
+from cortexres.nn.loops.map_forward import Span, Stage, empty_rows, is_channels_last
 from cortexres.nn.loops.map_operations import Activation, Bias, Convolution, Entering, Kept, Normalisation, Values
+from cortexres.nn.loops.shares import is_one
 
 
 class MapBackward:

@@ -13,13 +13,11 @@ from cortexres.nn.loops.leaky_form import activation_name
 from cortexres.nn.loops.map_operations import Activation, Bias, Convolution, Entering, Normalisation, Operation
 from cortexres.nn.loops.overseen import why_steps_must_be_called
 from cortexres.nn.loops.run import Run
+from cortexres.nn.loops.shares import Share, shares, why_not_shares
 from cortexres.nn.norms import StepNorm
-from cortexres.nn.shortcuts import Identity, NoShortcut, Scaled, SoftAssignment
 from cortexres.nn.transforms.convolutional import Convolutional
 from cortexres.nn.transforms.excitatory_inhibitory import ExcitatoryInhibitory
 from cortexres.nn.transforms.layer import Layer
-
-Share = float | Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +77,8 @@ def map_form(run: Run) -> tuple[MapForm, list[Tensor | None], Tensor | None]:
         for layer in transform.layers:
             assert isinstance(layer, Layer)
             chain.of_layer(layer)
-    carried, added = _shares(block.shortcut, run.start)
+    carried, added = map(_over_positions, shares(block.shortcut, run.start))
+    assert added is not None  # something always is
     form = MapForm(
         operations=tuple(chain.operations),
         carried=carried,
@@ -156,15 +155,9 @@ def _activation(activation: object) -> Activation:
     return Activation(name)
 
 
-def _shares(shortcut: nn.Module, state: Tensor) -> tuple[Share | None, Share]:
-    """Return what is carried of the state, and added of F."""
-    if isinstance(shortcut, SoftAssignment):
-        gamma = shortcut.gamma
-        gamma = gamma.to(state).view(-1, 1, 1) if isinstance(gamma, Tensor) else gamma
-        return 1 - gamma, gamma
-    if isinstance(shortcut, Scaled):
-        return 1.0, shortcut.scale
-    return (None if isinstance(shortcut, NoShortcut) else 1.0), 1.0
+def _over_positions(share: Share | None) -> Share | None:
+    """Return a share with a number for each channel as it is multiplied with maps."""
+    return share.view(-1, 1, 1) if isinstance(share, Tensor) else share
 
 
 def _why_not_block(block: Block, run: Run) -> str | None:
@@ -172,11 +165,9 @@ def _why_not_block(block: Block, run: Run) -> str | None:
         return f"a {type(block).__name__}"
     if block.activation is not None and activation_name(block.activation) is None:
         return "an activation after the sum other than tanh or ReLU"
-    shortcut = block.shortcut
-    if type(shortcut) not in (Identity, NoShortcut, Scaled, SoftAssignment):
-        return f"the shortcut {type(shortcut).__name__}"
-    if isinstance(shortcut, SoftAssignment) and isinstance(shortcut.gamma, Tensor) and shortcut.gamma.requires_grad:
-        return "a gamma that is learned"
+    why = why_not_shares(block.shortcut)
+    if why is not None:
+        return why
     transform = block.transform
     if isinstance(transform, ExcitatoryInhibitory) and type(transform) is ExcitatoryInhibitory:
         return _why_not_maps_under_dale(transform, run)

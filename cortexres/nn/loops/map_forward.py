@@ -13,6 +13,7 @@ from torch import Tensor
 from cortexres.nn.loops.map_form import MapForm
 from cortexres.nn.loops.map_operations import Activation, Bias, Convolution, Kept, Normalisation, Values
 from cortexres.nn.loops.run import Readout
+from cortexres.nn.loops.shares import is_one
 
 Stage = Callable[[Tensor, int], Tensor]  # (value or gradient, step) -> the next
 
@@ -180,7 +181,3 @@ def empty_rows(count: int, like: Tensor, channels: int, *, channels_last: bool) 
 
 def is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
-def is_one(share: float | Tensor) -> bool:
-    return isinstance(share, float) and share == 1.0

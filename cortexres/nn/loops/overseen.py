@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.utils._device import DeviceContext
 
 from cortexres.nn.loops.run import Run
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_EVERYWHERE = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
+_EVERYWHERE = (
+    "_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks",
+)
 
 
 def why_steps_must_be_called(run: Run, *tensors: Tensor | None) -> str | None:
@@ -33,13 +36,19 @@ def why_steps_must_be_called(run: Run, *tensors: Tensor | None) -> str | None:
         return "a run that is compiled, exported or traced"
     if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
         return "a transform of torch.func or a forward-mode derivative"
-    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+    if torch._C._len_torch_dispatch_stack() or _sees_functions():
         return "a mode of torch that sees every operation"
     if torch.is_autocast_enabled(run.start.device.type):
         return "autocast"
     if hooked(run):
         return "hooks on modules"
     return _unlike(run.start, run.drive, *tensors)
+
+
+def _sees_functions() -> bool:
+    """Return whether a mode sees every function of torch; one that only says where new tensors go does not count."""
+    modes = (torch._C._get_function_stack_at(k) for k in range(torch._C._len_torch_function_stack()))
+    return any(not isinstance(mode, DeviceContext) for mode in modes)
 
 
 def hooked(run: Run) -> bool:

@@ -113,3 +113,17 @@ class Loop(Protocol):
     def __call__(self, run: Run) -> Output:
         """Return (output, last state) of a run that it does not refuse; see `Recurrent.forward`."""
         ...
+
+
+def check_loop(loop: Loop | None) -> None:
+    """Check that something is a loop, or None.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not.
+    """
+    if loop is not None and (isinstance(loop, type) or not (callable(loop) and hasattr(loop, "refusal"))):
+        raise ArgumentError(
+            f"got loop={loop!r}, expected a loop of cortexres.nn.loops, such as HandWritten(), or None"
+        )
