@@ -5,9 +5,9 @@
 prints tables of times and of ratios to the plain loop within this run, with the targets below, writes them to `--out`,
 and exits 1 if a target is missed. Contenders are checked against the plain loop before they are timed, and take
 turns, round after round, in one process. On a CPU that takes about ten minutes, in CPU seconds of one thread (or of
-more, `--threads`,
-by the clock of the wall). On a GPU the floor stands beside each time: operations and bytes over ceilings
-measured in the same run; `--only`, `--units`, `--batch`, `--steps` and `--dtype` choose a part. ``--quick`` shrinks
+more, `--threads`, by the clock of the wall). On a GPU the floor stands beside each time: operations and bytes over
+ceilings measured in the same run, and what starting a kernel per step takes; `--only`, `--units`, `--batch`,
+`--steps` and `--dtype` choose a part. ``--quick`` shrinks
 everything, to see that it works.
 """
 
@@ -25,9 +25,9 @@ import machine
 import torch
 from circuits_cost import load
 from circuits_tables import verdicts
-from loops_cases import DENSE, MAPS, Case, made
+from loops_cases import DENSE, MAPS, MOVIES, Case, made
 from loops_contenders import DEFAULT, field, named_loops
-from loops_floor import Ceilings, ceilings, floor
+from loops_floor import Ceilings, a_kernel_per_step, ceilings, floor
 from loops_grid import MEMORY, QUICK, QUICK_MEMORY, grid, is_target, slow_in
 from loops_memory import peak_bytes
 from networks_cost import costs, saved_bytes, step_of
@@ -88,6 +88,7 @@ def measured(case: Case, device: torch.device, options: argparse.Namespace, limi
         wall=options.threads > 1,
     )
     lowest = {what: floor(case, limits[key], training=what == "step") for what in ("forward", "step")}
+    kernels_ms = 1e3 * a_kernel_per_step(case, limits[key], training=True)
     return {
         **{name: value for name, value in case._asdict().items() if name != "dtype"},
         "dtype": str(case.dtype).removeprefix("torch."),
@@ -99,6 +100,7 @@ def measured(case: Case, device: torch.device, options: argparse.Namespace, limi
         "left_out": taking_part.left_out,
         "floor": {
             "device": device.type,
+            "step_kernels_ms": kernels_ms,
             **{f"{what}_ms": 1e3 * least.seconds for what, least in lowest.items()},
             **{f"{what}_bound": least.bound for what, least in lowest.items()},
         },
@@ -116,7 +118,13 @@ def memory(case: Case, device: torch.device) -> Facts:
             "saved_MB": saved_bytes(contender) / 1e6,
             "peak_MB": peak_bytes(lambda c=contender: step_of(c), device) / 1e6,
         }
-    return {"name": case.name, "chosen": taking_part.chosen, "loops": found, "left_out": taking_part.left_out}
+    return {
+        "name": case.name,
+        "movie": case.kind in MOVIES,
+        "chosen": taking_part.chosen,
+        "loops": found,
+        "left_out": taking_part.left_out,
+    }
 
 
 def _chosen(options: argparse.Namespace, device: torch.device) -> list[Case]:

@@ -16,11 +16,12 @@ from cortexres.nn.norms import Norm
 GAIN = 0.7  # spectral radius of dense weights: below 1, so that a fixed point is reached and no state grows
 GAMMA, SCALE, GROUPS = 0.1, 0.2, 4
 MAPS = ("residual maps", "residual maps, group norm", "excitatory-inhibitory maps")
-DENSE = ("leaky", "Elman", "fixed point")
+DENSE = ("leaky", "leaky movie", "Elman", "fixed point")
+MOVIES = ("leaky movie", "Elman")  # a frame enters per step, and all states are returned
 
 
 class Case(NamedTuple):
-    """A network, how large it is, and how long it runs."""
+    """A network, how large it is, how long it runs, and what is asked of it."""
 
     kind: str
     units: int  # channels, of maps
@@ -28,13 +29,22 @@ class Case(NamedTuple):
     steps: int
     side: int = 0  # of maps
     dtype: torch.dtype = torch.float32
+    readout: int = 0  # the step that is read instead of the last or all
+    input_only: bool = False  # whether the input needs a gradient, and the parameters need none
+
+    @property
+    def until(self) -> int:
+        """How many steps the gradient goes back through."""
+        return self.readout or self.steps
 
     @property
     def name(self) -> str:
         """What it is called in tables."""
         size = f"C={self.units} {self.side}x{self.side}" if self.side else f"N={self.units}"
         kind = self.kind if self.dtype == torch.float32 else f"{self.kind}, {str(self.dtype).removeprefix('torch.')}"
-        return f"{kind}, {size}, B={self.batch}, T={self.steps}"
+        asked = f", read at step {self.readout}" if self.readout else ""
+        asked += ", gradient of the input alone" if self.input_only else ""
+        return f"{kind}, {size}, B={self.batch}, T={self.steps}{asked}"
 
 
 class Made(NamedTuple):
@@ -54,31 +64,35 @@ class Made(NamedTuple):
 
     def network(self, case: Case, loop: nn.loops.Loop | None) -> nn.Recurrent:
         """Return the network, on these very weights, with a loop."""
-        readout = "all" if self.movie else "last"
+        readout = case.readout or ("all" if self.movie else "last")
         return nn.Recurrent(self.block, steps=case.steps, readout=readout, loop=loop)
 
 
 def made(case: Case, device: torch.device) -> Made:
     """Return the network of a case with its input, the same for everyone."""
     make = _maps if case.side else _dense
-    return make(case, device, {"rng": 0, "device": device, "dtype": case.dtype})
+    found = make(case, device, {"rng": 0, "device": device, "dtype": case.dtype})
+    if not case.input_only:
+        return found
+    found.block.requires_grad_(False)
+    return found._replace(parameters=[found.x.requires_grad_()])
 
 
 def _dense(case: Case, device: torch.device, options: dict[str, Any]) -> Made:
-    movie = case.kind == "Elman"
-    shortcut = nn.SoftAssignment(GAMMA) if case.kind == "leaky" else nn.NoShortcut()
-    transform = nn.Dense(case.units, input_size=case.units if movie else None, **options)
+    movie, weighted, leaky = case.kind in MOVIES, case.kind == "Elman", case.kind.startswith("leaky")
+    shortcut = nn.SoftAssignment(GAMMA) if leaky else nn.NoShortcut()
+    transform = nn.Dense(case.units, input_size=case.units if weighted else None, **options)
     own = dict(transform.named_parameters())
     weight, bias = own["layers.0.weight"], own["layers.0.bias"]
     with torch.no_grad():
         weight.copy_(GAIN / case.units**0.5 * torch.randn(case.units, case.units, generator=_draw()))
     x = _noise((case.batch, case.steps, case.units) if movie else (case.batch, case.units), case, device)
-    entering = (lambda: functional.linear(x, own["input.weight"])) if movie else (lambda: x)
+    entering = (lambda: functional.linear(x, own["input.weight"])) if weighted else (lambda: x)
     return Made(
         nn.Block(transform, shortcut),
         x,
-        [weight, bias, own["input.weight"]] if movie else [weight, bias],
-        _leaky if case.kind == "leaky" else _elman,
+        [weight, bias, own["input.weight"]] if weighted else [weight, bias],
+        _leaky if leaky else _elman,
         lambda: (weight, bias),
         entering,
         movie,

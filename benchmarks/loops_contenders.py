@@ -21,7 +21,10 @@ from cortexres.nn import loops
 
 PLAIN, DEFAULT, BARE = "plain loop", "default loop", "bare torch loop"
 COMPILED, COMPILED_STEP = "torch.compile, loop", "torch.compile, step"
+GRAPHED = f"{COMPILED}, reduce-overhead"
 SCAN, COMPILED_SCAN = "scan", "torch.compile, scan"
+COMPILERS = (COMPILED, GRAPHED, COMPILED_STEP, COMPILED_SCAN)
+SOLVER = "torchdeq, implicit gradient"
 # of the largest value; a fixed point is reached to float32 only, and solvers stop at their own tolerance
 SAME = {torch.float64: 1e-6, torch.float32: 2e-3, torch.bfloat16: 0.1, torch.float16: 2e-2}
 
@@ -107,7 +110,7 @@ def _others(case: Case, made: Made, slow: tuple[str, ...]) -> Iterator[Way]:
     if made.x.is_cuda and COMPILED in slow:
         graphed = torch.compile(made.network(case, loops.Plain()), dynamic=False, mode="reduce-overhead")
         # the graph's own memory is overwritten by its next run
-        yield Way(f"{COMPILED}, reduce-overhead", lambda: graphed(made.x)[0].clone(), made.parameters)
+        yield Way(GRAPHED, lambda: graphed(made.x)[0].clone(), made.parameters)
     if SCAN in slow:
         yield Way(SCAN, lambda: _scanned(case, made), made.parameters)
     if COMPILED_SCAN in slow:
@@ -115,25 +118,24 @@ def _others(case: Case, made: Made, slow: tuple[str, ...]) -> Iterator[Way]:
         counting = torch._dynamo.config.patch(capture_scalar_outputs=True)
         scanned = counting(torch.compile(lambda: _scanned(case, made), dynamic=False))
         yield Way(COMPILED_SCAN, scanned, made.parameters)
-    if case.kind == "Elman":
+    if case.kind == "Elman" and not case.input_only:
         yield _rnn(case, made)
     if case.kind == "fixed point" and importlib.util.find_spec("torchdeq"):
-        yield Way("torchdeq, implicit gradient", _solver(case, made), made.parameters)
+        yield Way(SOLVER, _solver(case, made), made.parameters)
 
 
 def _bare(case: Case, made: Made, step: Callable[[Tensor, Tensor, tuple[Tensor, ...]], Tensor]) -> Tensor:
     """Return the output of a loop as one writes it in torch."""
     weights, enters = made.weights(), made.entering()
-    state = _rest(enters, made.movie)
-    if not made.movie:
-        for _ in range(case.steps):
-            state = step(state, enters, weights)
-        return state
-    states = []
-    for frame in enters.unbind(1):
+    state, every = _rest(enters, made.movie), made.movie and not case.readout
+    read = []
+    for k, frame in enumerate(enters.unbind(1) if made.movie else [enters] * case.steps):
         state = step(state, frame, weights)
-        states.append(state)
-    return torch.stack(states, dim=1)
+        if every or k + 1 == case.readout:
+            read.append(state)
+    if every:
+        return torch.stack(read, dim=1)
+    return read[0] if read else state
 
 
 def _scanned(case: Case, made: Made) -> Tensor:
@@ -149,7 +151,7 @@ def _scanned(case: Case, made: Made) -> Tensor:
     frames = enters.transpose(0, 1) if made.movie else enters.new_zeros(case.steps, 1)
     last, states = scan(combined, _rest(enters, made.movie), frames)
     found: Tensor = states.transpose(0, 1) if made.movie else last
-    return found
+    return states[case.readout - 1] if case.readout else found
 
 
 def _rnn(case: Case, made: Made) -> Way:
@@ -160,7 +162,12 @@ def _rnn(case: Case, made: Made) -> Way:
         for own, value in zip((rnn.weight_hh_l0, rnn.bias_hh_l0, rnn.weight_ih_l0), (weight, bias, entry), strict=True):
             own.copy_(value)
         rnn.bias_ih_l0.zero_()
-    return Way("torch.nn.RNN", lambda: rnn(made.x)[0], [rnn.weight_hh_l0, rnn.bias_hh_l0, rnn.weight_ih_l0])
+
+    def output() -> Tensor:
+        states: Tensor = rnn(made.x)[0]
+        return states[:, case.readout - 1] if case.readout else states
+
+    return Way("torch.nn.RNN", output, [rnn.weight_hh_l0, rnn.bias_hh_l0, rnn.weight_ih_l0])
 
 
 def _solver(case: Case, made: Made) -> Forward:

@@ -2,8 +2,8 @@
 
 Operations are those of the products and convolutions. Bytes are what nobody who keeps the states can spare: weights and
 input are read, the trajectory is written by the forward pass and read by the backward pass; a state that goes from
-step to step may stay in a cache, and is not counted. The third ceiling is no bound of the hardware, but of programs
-that start a kernel per step: how fast the kernels of a captured CUDA graph follow each other.
+step to step may stay in a cache, and is not counted. How fast the kernels of a captured CUDA graph follow each other is
+no part of the floor: it holds back programs that start a kernel per step, and is given beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from loops_cases import Case
+from loops_cases import MOVIES, Case
 
 REPEATS, KERNELS = 10, 200
 SIDE = {"cuda": 8192, "cpu": 1024}  # of the matrices
@@ -30,7 +30,7 @@ class Ceilings(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """The least seconds, and what sets them: ``"arithmetic"``, ``"bytes"`` or ``"kernels"``."""
+    """The least seconds, and what sets them: ``"arithmetic"`` or ``"bytes"``."""
 
     seconds: float
     bound: str
@@ -46,24 +46,25 @@ def ceilings(case: Case, device: torch.device) -> Ceilings:
 
 def floor(case: Case, limits: Ceilings, *, training: bool) -> Floor:
     """Return the least time of a forward pass, or of it and the backward pass."""
-    each = {
-        "arithmetic": operations(case, training=training) / limits.operations_per_s,
-        "kernels": (2 if training else 1) * case.steps * limits.kernel_s,
-    }
+    each = {"arithmetic": operations(case, training=training) / limits.operations_per_s}
     if limits.bytes_per_s is not None:
         each["bytes"] = least_bytes(case, training=training) / limits.bytes_per_s
     bound = max(each, key=lambda name: each[name])
     return Floor(each[bound], bound)
 
 
+def a_kernel_per_step(case: Case, limits: Ceilings, *, training: bool) -> float:
+    """Return the least seconds of a program that starts a kernel per step, and one per step that it goes back."""
+    return (case.steps + (case.until if training else 0)) * limits.kernel_s
+
+
 def operations(case: Case, *, training: bool) -> int:
-    """Return additions and multiplications of all products; the input needs no gradient."""
-    per_step = 2 * case.batch * case.units**2
-    if case.side:
-        return (3 if training else 1) * 9 * case.side**2 * layers(case) * per_step * case.steps
-    recurrent = (3 if training else 1) * per_step
-    entry = (2 if training else 1) * per_step if case.kind == "Elman" else 0
-    return (recurrent + entry) * case.steps
+    """Return additions and multiplications of all products; either the parameters or the input need gradients."""
+    product = 2 * case.batch * case.units**2 * (9 * case.side**2 * layers(case) if case.side else 1)
+    back = case.until if training else 0
+    recurrent = case.steps + (1 if case.input_only else 2) * back  # of the state and, where it is learned, the weight
+    entry = case.steps + back if case.kind == "Elman" else 0
+    return (recurrent + entry) * product
 
 
 def least_bytes(case: Case, *, training: bool) -> int:
@@ -71,10 +72,13 @@ def least_bytes(case: Case, *, training: bool) -> int:
     size = torch.finfo(case.dtype).bits // 8
     state = size * case.batch * case.units * max(1, case.side) ** 2
     matrices = layers(case) * size * case.units**2 * (9 if case.side else 1)
-    # what enters and what comes out, at every step or once
-    ends = 2 * state * (case.steps if case.kind == "Elman" else 1)
-    kept = 2 * layers(case) * case.steps * state if training else 0
-    return (3 if training else 1) * matrices + ends + kept
+    movie = case.kind in MOVIES
+    enters, leaves = (case.steps if movie else 1), (case.steps if movie and not case.readout else 1)
+    if not training:
+        return matrices + (enters + leaves) * state
+    given = (case.until if movie else 1) if case.input_only else 0  # gradients of what enters
+    kept = 2 * layers(case) * case.until
+    return (2 if case.input_only else 3) * matrices + (enters + leaves + given + kept) * state
 
 
 def layers(case: Case) -> int:

@@ -12,7 +12,7 @@ from loops_floor import layers, operations
 
 UNITS, STEPS = (64, 256, 1024, 4096), (10, 100, 1000)
 BATCHES = {"cpu": (1, 64, 4096), "cuda": (1, 64, 512, 4096)}
-TARGETS = set(product((64, 256, 1024), (1, 64), (10, 100)))  # units, batch, steps of the leaky network on a CPU
+TARGETS = {Case("leaky", *size) for size in product((64, 256, 1024), (1, 64), (10, 100))}  # on a CPU
 OPERATIONS = {"cpu": 6e10, "cuda": 2e13}  # of a training step: about a second
 BYTES = {"cpu": 2e9, "cuda": 2e10}  # that the plain loop keeps for the backward pass
 KEPT = 4  # states per product and step, by the plain loop
@@ -32,14 +32,25 @@ MAPS = {
         for units, side, batch, steps in ((64, 32, 1, 16), (64, 32, 64, 16), (64, 32, 256, 16), (16, 32, 64, 100))
     ),
 }
-MEMORY = (Case("leaky", 256, 64, 1000), Case("excitatory-inhibitory maps", 8, 4, 1000, side=16))
-QUICK = (Case("leaky", 16, 2, 5), Case("Elman", 16, 2, 5), Case("residual maps", 4, 2, 3, side=5))
-QUICK_MEMORY = (Case("leaky", 16, 4, 100),)
+WITH_MOVIES = (Case("leaky movie", 256, 64, 100), Case("leaky movie", 256, 64, 50, readout=10))
+MEMORY = (
+    Case("leaky", 256, 64, 1000),
+    Case("leaky", 256, 64, 1000, input_only=True),
+    Case("Elman", 256, 64, 1000),
+    Case("excitatory-inhibitory maps", 8, 4, 1000, side=16),
+)
+QUICK = (
+    Case("leaky", 16, 2, 5),
+    Case("leaky movie", 16, 2, 5, readout=2),
+    Case("Elman", 16, 2, 5),
+    Case("residual maps", 4, 2, 3, side=5),
+)
+QUICK_MEMORY = (Case("leaky", 16, 4, 100), Case("Elman", 16, 4, 100))
 
 
 def grid(device: torch.device) -> Iterator[Case]:
     """Return the cases of a device, those in lower precision on a GPU included."""
-    every = [*_dense(device), *MAPS[device.type]]
+    every = [*_dense(device), *WITH_MOVIES, *MAPS[device.type]]
     yield from every
     if device.type == "cuda":
         for case in every:
@@ -49,7 +60,7 @@ def grid(device: torch.device) -> Iterator[Case]:
 
 def is_target(case: Case) -> bool:
     """Return whether the targets on a CPU are about this case."""
-    return case.kind == "leaky" and (case.units, case.batch, case.steps) in TARGETS
+    return case in TARGETS
 
 
 def slow_in(case: Case, device: torch.device) -> tuple[str, ...]:

@@ -26,15 +26,20 @@ import loops_contenders  # noqa: E402
 import loops_floor  # noqa: E402
 import loops_tables  # noqa: E402
 from circuits_tables import Verdict  # noqa: E402
-from loops_cases import DENSE, MAPS, Case, made  # noqa: E402
-from loops_grid import grid, is_target, slow_in  # noqa: E402
+from loops_cases import DENSE, MAPS, MOVIES, Case, made  # noqa: E402
+from loops_grid import MEMORY, grid, is_target, slow_in  # noqa: E402
 from loops_memory import peak_bytes  # noqa: E402
 from process_tree import ran  # noqa: E402
 
 from cortexres.nn import loops  # noqa: E402
 
 CPU = torch.device("cpu")
-SMALL = [*(Case(kind, 8, 3, 4) for kind in DENSE), *(Case(kind, 4, 2, 3, side=5) for kind in MAPS)]
+SMALL = [
+    *(Case(kind, 8, 3, 4) for kind in DENSE),
+    *(Case(kind, 8, 3, 5, readout=2) for kind in DENSE if kind != "fixed point"),
+    *(Case(kind, 8, 3, 4, input_only=True) for kind in ("leaky", "Elman")),
+    *(Case(kind, 4, 2, 3, side=5) for kind in MAPS),
+]
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
@@ -51,6 +56,18 @@ def test_counted_operations_are_those_that_torch_counts(case: Case) -> None:
     assert 0 <= missing <= forward / case.steps
 
 
+def test_bytes_are_those_of_states_that_enter_are_kept_and_leave() -> None:
+    state, matrix = 4 * 2 * 8, 4 * 8 * 8
+    movie = Case("leaky movie", 8, 2, 5)
+    assert loops_floor.least_bytes(movie, training=False) == matrix + 10 * state
+    assert loops_floor.least_bytes(movie, training=True) == 3 * matrix + 20 * state
+    read = movie._replace(readout=2)
+    assert loops_floor.least_bytes(read, training=False) == matrix + 6 * state
+    assert loops_floor.least_bytes(read, training=True) == 3 * matrix + 10 * state
+    # no gradient of the weight is written, but one of each frame that counts
+    assert loops_floor.least_bytes(read._replace(input_only=True), training=True) == 2 * matrix + 12 * state
+
+
 def test_floor_is_the_largest_of_what_binds() -> None:
     case = Case("leaky", 64, 2, 10)
     limits = loops_floor.Ceilings(operations_per_s=2.0 * 2 * 64**2 * 10, bytes_per_s=1e12, kernel_s=1e-6)
@@ -59,20 +76,27 @@ def test_floor_is_the_largest_of_what_binds() -> None:
     slow_memory = limits._replace(bytes_per_s=1.0)
     least = 4 * (64**2 + 2 * 2 * 64)
     assert loops_floor.floor(case, slow_memory, training=False) == (least, "bytes")
-    assert loops_floor.floor(case, limits._replace(kernel_s=1.0), training=True) == (20.0, "kernels")
+    per_kernel = limits._replace(kernel_s=1.0)
+    # programs that start a kernel per step are held back by that, others are not: it is no part of the floor
+    assert loops_floor.floor(case, per_kernel, training=True) == (3.0, "arithmetic")
+    assert loops_floor.a_kernel_per_step(case, per_kernel, training=True) == 20.0
+    assert loops_floor.a_kernel_per_step(case._replace(readout=4), per_kernel, training=True) == 14.0
     assert loops_floor.floor(case, limits._replace(bytes_per_s=None), training=False).bound == "arithmetic"
     assert loops_floor.ceilings(case, CPU).operations_per_s > 1e8
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 def test_everyone_computes_what_the_plain_loop_does(case: Case) -> None:
-    found = loops_contenders.field(case, made(case, CPU))
+    own = made(case, CPU)
+    found = loops_contenders.field(case, own)
     names = [way.name for way in found.ways]
     assert names[0] == loops_contenders.PLAIN
     assert {loops_contenders.DEFAULT, loops_contenders.BARE} <= set(names), found.left_out
-    own = {name: why for name, why in found.left_out.items() if name not in loops_tables.IN_THE_LIMIT}
-    assert not [why for why in own.values() if why.startswith(("differs", "failed"))]
-    assert ("torch.nn.RNN" in names) == (case.kind == "Elman")
+    judged = {name: why for name, why in found.left_out.items() if name not in loops_tables.IN_THE_LIMIT}
+    assert not [why for why in judged.values() if why.startswith(("differs", "failed"))]
+    assert ("torch.nn.RNN" in names) == (case.kind == "Elman" and not case.input_only)
+    frame = own.x[:, 0] if case.kind in MOVIES and case.readout else own.x
+    assert found.ways[0].forward().shape == frame.shape
 
 
 def test_who_differs_or_fails_is_named_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +127,11 @@ def _half_gradient(output: torch.Tensor) -> torch.Tensor:
 def test_grid_holds_the_targets_and_no_more_than_the_device_can() -> None:
     cases = list(grid(CPU))
     assert sum(map(is_target, cases)) == 12
+    assert len(set(cases)) == len(cases)
+    assert any(case.kind == "leaky movie" and not case.readout for case in cases)
+    assert any(0 < case.readout < case.steps for case in cases)
+    assert any(case.kind == "Elman" for case in MEMORY)
+    assert any(case.input_only for case in MEMORY)
     assert all(loops_floor.operations(case, training=True) < 2e11 for case in cases)
     on_gpu = list(grid(torch.device("cuda")))
     assert {case.units for case in on_gpu if case.kind == "leaky"} == {64, 256, 1024, 4096}
@@ -123,7 +152,13 @@ def test_peak_is_that_of_what_is_held_at_once() -> None:
 
 
 def _facts(
-    case: Case, *, default: float, floor_ms: float = 1.0, device: str = "cpu", **others: float
+    case: Case,
+    *,
+    default: float,
+    floor_ms: float = 1.0,
+    kernels_ms: float = 0.1,
+    device: str = "cpu",
+    **others: float,
 ) -> dict[str, Any]:
     """Return facts of a case in which the plain loop takes 10 ms."""
     times = {loops_contenders.PLAIN: 10.0, loops_contenders.DEFAULT: default, **others}
@@ -131,12 +166,13 @@ def _facts(
     for name, ms in times.items():
         cost[name] |= {"forward_ratio": ms / 10.0, "step_ratio": ms / 10.0, "saved_MB": 1.0}
     floor = {"device": device, "forward_ms": floor_ms, "step_ms": floor_ms, "step_bound": "bytes"}
+    floor["step_kernels_ms"] = kernels_ms
     return {
         **case._asdict(),
         "name": case.name,
         "target": device == "cpu" and is_target(case),
         "chosen": "Plain",
-        "ours": [loops_contenders.DEFAULT, "Fused"],
+        "ours": [loops_contenders.DEFAULT, "Fused", "FixedPoint"],
         "costs": cost,
         "left_out": {},
         "floor": floor,
@@ -152,16 +188,71 @@ def test_verdicts_say_what_is_missed() -> None:
     assert not _missed(loops_tables.judged([_facts(case, default=5.0)], "cpu"))
     assert len(_missed(loops_tables.judged([_facts(case, default=8.0)], "cpu"))) == 1  # 1.25 times, of 1.4
     assert len(_missed(loops_tables.judged([_facts(case, default=11.0)], "cpu"))) == 3
-    on_gpu = [_facts(case, default=9.0, device="cuda", Fused=0.5, floor_ms=0.3)]
-    assert not _missed(loops_tables.judged(on_gpu, "cuda"))
-    assert "by default 1.11" in loops_tables.judged(on_gpu, "cuda")[1].note
-    on_gpu = [_facts(case, default=9.0, device="cuda", Fused=2.0, floor_ms=0.3)]
-    assert len(_missed(loops_tables.judged(on_gpu, "cuda"))) == 2  # 5 times, of 10; 7 times the floor
     wrong = _facts(case, default=5.0)
     wrong["left_out"] = {"Fused": "differs: its output is 1.0e-01 of the largest value off"}
     assert _missed(loops_tables.judged([wrong], "cpu")) == ["loops of ours that differ from the plain one"]
-    assert "floor" in loops_tables.costs_table(on_gpu)
     assert "floor" not in loops_tables.costs_table([wrong])
+    del wrong["costs"][loops_contenders.DEFAULT]
+    wrong["left_out"] = {loops_contenders.DEFAULT: "refused: got nothing"}
+    assert _missed(loops_tables.judged([wrong], "cpu")) == ["loops of ours that differ from the plain one"]
+
+
+def test_the_default_is_judged_on_a_gpu_whoever_else_is_faster() -> None:
+    case = Case("leaky", 64, 64, 100)
+    met = _facts(case, default=0.5, floor_ms=0.3, device="cuda", FixedPoint=0.1)
+    verdicts = loops_tables.judged([met], "cuda")
+    assert not _missed(verdicts)
+    assert [verdict.value for verdict in verdicts[1:]] == pytest.approx([20.0, 20.0, 0.5 / 0.3])
+    assert not any("FixedPoint" in verdict.note for verdict in verdicts)
+    faster = _facts(case, default=9.0, floor_ms=0.3, device="cuda", Fused=0.5, FixedPoint=0.1)
+    verdicts = loops_tables.judged([met, faster], "cuda")
+    assert len(_missed(verdicts)) == 3  # 1.1 times, of 10 and of 4; 30 times the floor
+    assert all("Fused takes 0.06 of the default's time" in verdict.note for verdict in verdicts[1:])
+    rows = loops_tables.costs_table([faster]).splitlines()
+    assert "a kernel per step, ms" in rows[0]
+    ends = {row.split(" | ")[1]: row.split(" | ")[-2:] for row in rows[2:]}
+    assert ends["Fused"] == ["1.7", "0.1 |"]
+    assert ends["FixedPoint"] == ["", "0.1 |"]  # it does not go back through the steps
+    assert loops_tables.fastest(faster) == "Fused"
+
+
+def test_no_case_is_kept_from_the_floor_by_kernels_per_step() -> None:
+    case = Case("leaky", 64, 64, 100)
+    both = [
+        _facts(case, default=0.5, floor_ms=0.3, device="cuda"),
+        _facts(case._replace(batch=1), default=0.7, floor_ms=0.01, kernels_ms=0.2, device="cuda"),
+    ]
+    below, above = loops_tables.judged(both, "cuda")[-2:]
+    assert (below.met, above.met) == (True, False)
+    assert above.value == pytest.approx(70.0)
+    assert "B=1" in above.note
+
+
+def test_maps_are_judged_against_the_best_that_was_compiled() -> None:
+    case = Case("residual maps", 64, 64, 16, side=32)
+    compiled = {loops_contenders.COMPILED: 9.0, loops_contenders.GRAPHED: 6.0, loops_contenders.COMPILED_STEP: 8.0}
+    verdict = loops_tables.judged([_facts(case, default=5.0, device="cuda", **compiled)], "cuda")[1]
+    assert verdict.value == pytest.approx(1.2)
+    assert not verdict.met
+    assert "against torch.compile, loop, reduce-overhead" in verdict.note
+    verdict = loops_tables.judged([_facts(case, default=5.0, device="cuda")], "cuda")[1]
+    assert not verdict.met
+    assert "not timed: torch.compile, loop or" in verdict.note
+    unknown = _facts(case, default=5.0, device="cuda", **compiled)
+    del unknown["costs"][loops_contenders.DEFAULT]
+    verdict = loops_tables.judged([_facts(case, default=1.0, device="cuda", **compiled), unknown], "cuda")[1]
+    assert not verdict.met
+    assert f"not timed: {loops_contenders.DEFAULT}" in verdict.note
+
+
+def test_memory_of_movies_is_shown_and_not_judged() -> None:
+    plain, less = ({"saved_MB": mb, "peak_MB": mb} for mb in (10.0, 0.5))
+    held = {"name": "a", "movie": False, "chosen": "Plain", "left_out": {}}
+    held["loops"] = {loops_contenders.PLAIN: plain, loops_tables.CHECKPOINTED: less}
+    assert [verdict.met for verdict in loops_tables.memory_judged([held])] == [True, True]
+    assert not loops_tables.memory_judged([held | {"movie": True}])
+    assert _missed(loops_tables.memory_judged([held | {"loops": {loops_contenders.PLAIN: plain}}]))
+    assert len(loops_tables.memory_table([held | {"movie": True}]).splitlines()) == 4
 
 
 def test_benchmark_of_loops_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
