@@ -78,6 +78,7 @@ def _measured(name: str, n: int, p: int, size: Size, before: list[Run], limit: f
     """Return what both took for the maps of n stimuli and p units; None for who would take too long."""
     row: Run = {"name": name, "peer_name": NAMES[name], "stimuli": n, "units": p}
     row["data_MB"] = (size.times + size.blocks) * n * p * 8 / 1e6
+    row["failed"] = False  # ours, that is; a peer may
     maps = {}
     for who in ("ours", "peer"):
         row[who] = None
@@ -93,6 +94,7 @@ def _measured(name: str, n: int, p: int, size: Size, before: list[Run], limit: f
         )
         if done.returncode:
             print(f"{name}, {n} x {p}: {NAMES[name] if who == 'peer' else 'ours'} failed", file=sys.stderr)
+            row["failed"] |= who == "ours"
             continue
         row[who], maps[who] = json.loads(done.stdout.strip().splitlines()[-1]), np.load(out)
     row["difference"] = None
@@ -128,10 +130,15 @@ def _expected_s(who: str, name: str, n: int, p: int, before: list[Run]) -> float
 def _judged(rows: list[Run]) -> list[Verdict]:
     """Return whether the maps are the same."""
     both = {f"{row['name']}, {row['stimuli']} x {row['units']}": row for row in rows if row["difference"] is not None}
-    if not both:
-        return []
-    apart = max(both, key=lambda name: both[name]["difference"])
-    return [Verdict(f"largest difference / {TOLERANCE:g}", both[apart]["difference"] / TOLERANCE, 1.0, True, apart)]
+    failed = [f"{row['name']}, {row['stimuli']} x {row['units']}" for row in rows if row["failed"]]
+    judged = [Verdict("maps of ours that failed", len(failed), 0.0, True, "; ".join(failed))]
+    if both:
+        differences = np.array([row["difference"] for row in both.values()])
+        worst = int(differences.argmax())  # which is one that is not a number, where there is one
+        judged.append(
+            Verdict(f"largest difference / {TOLERANCE:g}", differences[worst] / TOLERANCE, 1.0, True, list(both)[worst])
+        )
+    return judged
 
 
 def _table(rows: list[Run]) -> str:

@@ -23,7 +23,7 @@ _BYTES = 2**20
 
 @dataclass(frozen=True)
 class Chunked:
-    """Chunks of the batch, each through all steps, forward and backward, before the next.
+    """Chunks of the batch, each through all steps before the next, in the forward and in the backward pass.
 
     For blocks that treat each image by itself. A step over a whole batch of maps writes and reads states that are
     larger than the cache; a chunk's stay there.

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
 from cortexres.errors import ArgumentError
@@ -19,6 +18,7 @@ from cortexres.nn.loops.hand_written import HandWritten
 from cortexres.nn.loops.overseen import why_steps_must_be_called
 from cortexres.nn.loops.plain import Plain
 from cortexres.nn.loops.run import Loop, Output, Run
+from cortexres.nn.loops.second_order import must_be_found_by_torch
 
 _OF_TORCH = frozenset(vars(nn.Module()))  # what every module has
 
@@ -31,8 +31,9 @@ class Graphed:
     their attributes. Copies are taken of what goes in and of what comes out. Weights may change their values between
     runs, running statistics move and random numbers are drawn as in the loop that is recorded; precision and
     determinism that torch is told later are not seen. The memory of a run is reused by the next one of its kind: its
-    backward pass must come before that, and only once, or it is refused with an error. Gradients of gradients are
-    refused by torch.
+    backward pass must come before that, and only once, or it is refused with an error. Gradients of gradients, and many
+    at once, are refused. One thread, and one stream: replays are not ordered across several. Attributes of modules that
+    are lists or dicts are told by which they are, not by what is in them.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ class _Recorded:
             return tuple(result.detach().clone() for result in self.forward.results)
 
     def replay_backward(self, turn: int, gradients: Sequence[Tensor]) -> list[Tensor | None]:
-        """Return copies of the gradients of (start, drive, *parameters)."""
+        """Return the gradients of (start, drive, *parameters), in memory that the next replay overwrites."""
         if turn != self.turn:
             raise ArgumentError(
                 "got a backward pass whose run was overwritten by a later run of the same kind, or that was done "
@@ -195,8 +196,13 @@ class _Replay(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if must_be_found_by_torch(gradients):
+            # torch's once_differentiable lets autograd.grad(create_graph=True) through, with wrong results
+            raise ArgumentError(
+                "got a gradient that is to have gradients, or many at once, expected a single one: a recording has no "
+                "others; give another loop"
+            )
         _ = ctx.saved_tensors  # where weights have changed since, torch says so here
         found = ctx.recorded.replay_backward(ctx.turn, gradients)
         return (None, *(None if gradient is None else gradient.clone() for gradient in found))
