@@ -22,10 +22,11 @@ def choose(run: Run) -> Loop:
 
     `Plain` where the steps are few, or all others refuse, as they do any run that is looked into (hooks, compilation,
     `torch.func`, autocast). On a CPU `HandWritten` for one dense layer, and `HandWrittenMaps` for convolutions where
-    it was found to pay, see there: both round as `Plain` does, to the last bit, and `benchmarks/loops.py` holds them
-    to their speed. On a GPU `Fused` comes first: it rounds otherwise, within the bounds of its trial on that card.
-    `Checkpointed`, `FixedPoint`, `Chunked`, `Graphed` and `LibraryRNN` trade time for memory, are not faster
-    everywhere, or bind the caller: they run where they are asked for.
+    it was found to pay, see there. Both round forward as `Plain` does, to the last bit, but for a movie that goes
+    through weights of its own, which it does in one product; their gradients equal its to rounding, and
+    `benchmarks/loops.py` holds them to their speed. On a GPU `Fused` comes first: it rounds otherwise, within the
+    bounds of its trial on that card. `Checkpointed`, `FixedPoint`, `Chunked`, `Graphed` and `LibraryRNN` trade time for
+    memory, are not faster everywhere, or bind the caller: they run where they are asked for.
     """
     if run.steps <= FEW or torch.compiler.is_compiling():
         return PLAIN
