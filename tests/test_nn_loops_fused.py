@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,7 @@ import torch
 from loop_cases import DTYPES, LEAKY, NETWORKS, Case, cases, check_equal, fresh
 from torch import Tensor
 
+from cortexres import nn
 from cortexres.errors import ArgumentError
 from cortexres.nn import loops
 from cortexres.nn.loops import fused, fused_launch
@@ -229,6 +231,78 @@ def _check_given() -> None:
     before = [gradient.clone() for gradient in given]
     torch.autograd.grad(made(torch.ones(4, 6, dtype=torch.float64)), list(made.parameters()), given)
     assert all(torch.equal(*pair) for pair in zip(given, before, strict=True))
+
+
+@needs_triton
+def test_steps_after_the_one_that_is_read_have_no_gradient(interpreted: Call) -> None:
+    interpreted(_check_steps_after)
+
+
+def _check_steps_after() -> None:
+    block = nn.Block(nn.Dense(8, activation=torch.relu, rng=0), nn.Identity())
+    with torch.no_grad():
+        block.get_parameter("transform.layers.0.weight").copy_(torch.eye(8))  # doubles the state: it overflows at 128
+    for shape in ((2, 8), (2, 140, 8)):
+        x = (torch.rand(shape, generator=torch.Generator().manual_seed(fresh())) + 0.1).requires_grad_()
+        found = []
+        for loop in (loops.Plain(), loops.Fused()):
+            made = nn.Recurrent(block, steps=140, readout=5, loop=loop)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of the overflow
+                output, last = made(x)
+            assert not last.isfinite().any()
+            found.append(torch.autograd.grad(output.sum(), [*made.parameters(), x]))
+        for plain, own in zip(*found, strict=True):
+            assert own.isfinite().all()
+            assert (plain - own).abs().max() <= 1e-5 * plain.abs().max()
+
+
+@needs_triton
+def test_what_is_given_back_may_be_changed_and_the_input_refilled(interpreted: Call) -> None:
+    interpreted(_check_changed)
+
+
+def _check_changed() -> None:
+    for batch, units, steps in ((1, 16, 9), (3, 6, 9), (1, 16, 1)):
+        made = nn.Recurrent(nn.Block(nn.Dense(units, rng=0), nn.SoftAssignment(0.2)), steps=steps, loop=loops.Fused())
+        x, weights = torch.randn(batch, units), list(made.parameters())
+        expected = torch.autograd.grad(made(x)[0].relu().sum(), weights)
+        output = made(x)[0]
+        output.relu_()
+        x.normal_()
+        for right, own in zip(expected, torch.autograd.grad(output.sum(), weights), strict=True):
+            assert torch.equal(right, own)
+    output = made(x)[0]
+    x.normal_()
+    with pytest.raises(RuntimeError, match="got an input that was modified by an inplace operation after the run"):
+        torch.autograd.grad(output.sum(), weights, create_graph=True)
+    output = made(x)[0]  # as it is, it serves
+    assert all(g.requires_grad for g in torch.autograd.grad(output.sum(), weights, create_graph=True))
+
+
+@needs_triton
+def test_what_is_kept_is_freed_by_the_backward_pass(interpreted: Call) -> None:
+    interpreted(_check_freed)
+
+
+def _check_freed() -> None:
+    made = NETWORKS["leaky, own weights of the input"](rng=0, dtype=torch.float32, loop=loops.Fused())
+    projected: list[Any] = []
+    layer = made.block.transform.input
+    own, movie = type(layer).forward, torch.randn(4, 9, 3)
+
+    def noted(layer: Any, x: Tensor) -> Tensor:
+        y = own(layer, x)
+        projected.append(weakref.ref(y))
+        return y
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Linear, "forward", noted)
+        output = made(movie)[0]
+    (movie_of_currents,) = projected
+    assert movie_of_currents() is not None
+    output.sum().backward()
+    assert movie_of_currents() is None
 
 
 @needs_triton

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from cortexres.nn.loops import fused_launch
 from cortexres.nn.loops.fused_trial import trial_error
 from cortexres.nn.loops.leaky_form import LeakyForm, leaky_form, plain_steps, why_not_leaky
+from cortexres.nn.loops.refilled import Refilled
 from cortexres.nn.loops.run import Output, Readout, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 
@@ -92,24 +93,30 @@ class _Steps(torch.autograd.Function):
         readout: Readout,
     ) -> tuple[Tensor | None, Tensor]:
         kept = fused_launch.forward(form, start, steps, readout, for_backward=True)
-        ctx.save_for_backward(weight, bias, drive, start, kept.states, kept.rates)
-        ctx.form, ctx.steps, ctx.readout = form, steps, readout
+        ctx.refilled = Refilled.of(drive)
+        fixed = drive if ctx.refilled is None else None
+        ctx.save_for_backward(weight, bias, fixed, start, kept.states, kept.rates)
+        # what is on ctx itself stays after the backward pass, and hooks on saved tensors do not see it
+        ctx.form, ctx.steps, ctx.readout = form.bare(), steps, readout
+        ctx.drive_shape = None if drive is None else drive.shape
         ctx.set_materialize_grads(False)
         return kept.wanted(readout), kept.last
 
     @staticmethod
     def backward(ctx: Any, to_output: Tensor | None, to_last: Tensor | None) -> tuple[Any, ...]:
-        *inputs, states, rates = ctx.saved_tensors
+        weight, bias, drive, start, states, rates = ctx.saved_tensors
         gradients = (to_output, to_last)
         if to_output is None and to_last is None:
             return (None,) * 7
         needed = ctx.needs_input_grad[:4]
         if must_be_found_by_torch(gradients):
+            inputs = (weight, bias, drive if ctx.refilled is None else ctx.refilled.as_it_was(), start)
             found = found_by_torch(
                 lambda own: plain_steps(ctx.form, own, ctx.steps, ctx.readout), inputs, needed, gradients
             )
         else:
-            found = fused_launch.backward(ctx.form, states, rates, gradients, ctx.readout, needed)
+            form = replace(ctx.form, weight=weight)
+            found = fused_launch.backward(form, states, rates, gradients, ctx.readout, needed, ctx.drive_shape)
         return (*found, None, None, None)
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from cortexres.nn.loops.leaky_form import LeakyForm, Share
+from cortexres.nn.loops.leaky_form import LeakyForm
 from cortexres.nn.loops.run import Readout
+from cortexres.nn.loops.shares import Share
 
 
 class Kept(NamedTuple):
@@ -25,7 +26,8 @@ class Kept(NamedTuple):
     def wanted(self, readout: Readout) -> Tensor | None:
         """Return the states that are read beside the last one."""
         if readout == "all":
-            return self.states[1:].transpose(0, 1).contiguous()
+            # never a view of what the backward pass reads, as contiguous() is of a single sample
+            return self.states[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
         return None if readout == "last" else self.picked
 
 
@@ -74,9 +76,12 @@ def backward(
     gradients: tuple[Tensor | None, Tensor | None],
     readout: Readout,
     needed: tuple[bool, ...],
+    drive: torch.Size | None,
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of (weight, bias, drive, start)."""
+    """Return the gradients of (weight, bias, drive, start), the drive given by its shape."""
     given, to_last = gradients
+    if to_last is None and isinstance(readout, int):  # no gradient comes from beyond, and states there may be infinite
+        states, rates = states[: readout + 1], rates[:readout]
     steps, batch, units = rates.shape
     start, tile = states[0], tile_of(states[0])
     gradient = torch.zeros_like(start) if to_last is None else to_last.clone(memory_format=torch.contiguous_format)
@@ -104,16 +109,16 @@ def backward(
     return (
         torch.mm(currents.view(-1, units).t(), sent.reshape(-1, units)) if needed[0] else None,
         currents.sum(dim=(0, 1)) if needed[1] else None,
-        _of_drive(cast("Tensor", form.drive), currents) if needed[2] else None,
+        _of_drive(cast("torch.Size", drive), currents) if needed[2] else None,
         gradient if needed[3] else None,
     )
 
 
-def _of_drive(drive: Tensor, currents: Tensor) -> Tensor:
+def _of_drive(shape: torch.Size, currents: Tensor) -> Tensor:
     """Return the gradient of the drive; frames that no step has seen have none."""
-    if drive.ndim == 2:
+    if len(shape) == 2:
         return currents.sum(dim=0)
-    found = currents.new_zeros(drive.shape)
+    found = currents.new_zeros(shape)
     found[:, : len(currents)] = currents.transpose(0, 1)
     return found
 

@@ -9,8 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from cortexres.nn.loops.leaky_form import LeakyForm, Share, plain_steps
+from cortexres.nn.loops.leaky_form import LeakyForm, plain_steps
 from cortexres.nn.loops.run import Readout
+from cortexres.nn.loops.shares import Share
 
 # (form, start, steps, readout) -> (wanted states or None, last state)
 Steps = Callable[[LeakyForm, Tensor, int, Readout], tuple[Tensor | None, Tensor]]
