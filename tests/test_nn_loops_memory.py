@@ -154,6 +154,31 @@ def test_without_gradients_nothing_is_computed_again() -> None:
         assert torch.equal(output, made(x)[0])
 
 
+@pytest.mark.parametrize("inner", [loops.Plain(), loops.HandWritten()])
+def test_what_changes_between_both_passes_is_noticed(inner: loops.Loop) -> None:
+    def change(made: nn.Recurrent, name: str) -> None:
+        with torch.no_grad():
+            made.get_parameter(name).add_(1)
+
+    x = drawn(3, 6)
+    for name in ("block.transform.layers.0.weight", "block.transform.layers.0.bias"):
+        made = NETWORKS["leaky"](rng=0, dtype=torch.float64, loop=loops.Checkpointed(inner=inner))
+        output = made(x)[0]
+        change(made, name)
+        match = rf"got {name.removeprefix('block.')} changed between the forward pass and the backward pass"
+        with pytest.raises(ArgumentError, match=match):
+            output.sum().backward()
+    made = NETWORKS["leaky, each unit"](rng=0, dtype=torch.float64, loop=loops.Checkpointed(inner=inner))
+    output = made(x)[0]
+    made.get_buffer("block.shortcut.gamma").mul_(0.5)
+    with pytest.raises(ArgumentError, match=r"got shortcut\.gamma changed between"):
+        output.sum().backward()
+    lent = {name: torch.zeros_like(tensor) for name, tensor in made.named_parameters()}
+    output = torch.func.functional_call(made, lent, (x.requires_grad_(),))[0]
+    with pytest.raises(ArgumentError, match=r"got transform\.layers\.0\.weight changed between"):
+        output.sum().backward()
+
+
 class Counting(torch.nn.Module):
     """Counts its calls in a buffer."""
 

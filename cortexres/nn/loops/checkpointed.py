@@ -44,7 +44,7 @@ class Checkpointed:
     ------
     ArgumentError
         If `segments` is below 1, or `inner` is recorded in CUDA graphs; in a run, if a block changes a buffer when it
-        is called.
+        is called; in the backward pass, if a parameter or buffer is not as it was in the forward pass.
 
     References
     ----------
@@ -109,12 +109,35 @@ def _again(loop: Loop, part: Run, state: Tensor, weights: Held) -> Output:
     """Return what a loop gives for a segment; the backward pass calls it again."""
     # start and drive are arguments, so that torch frees them; what a closure holds lives as long as the graph
     bare = replace(part, drive=None)
+    blocks = part.blocks()
+    known = [(tensor, tensor._version) for _, tensor in _tensors(blocks)]
 
     def segment(start: Tensor, drive: Tensor | None) -> Output:
+        _check_as_before(blocks, known)
         with lent_weights(weights):
             return loop(replace(bare, start=start, drive=drive))
 
     return cast("Output", checkpoint(segment, state, part.drive, use_reentrant=False, preserve_rng_state=True))
+
+
+def _tensors(blocks: Sequence[nn.Module]) -> list[tuple[str, Tensor]]:
+    return [pair for block in blocks for pair in (*block.named_parameters(), *block.named_buffers())]
+
+
+def _check_as_before(blocks: Sequence[nn.Module], known: list[tuple[Tensor, int]]) -> None:
+    """Check that parameters and buffers are those of the first pass: torch checks no more than shapes.
+
+    Raises
+    ------
+    ArgumentError
+        If one was changed in place or replaced.
+    """
+    for (name, tensor), (before, version) in zip(_tensors(blocks), known, strict=True):
+        if tensor is not before or tensor._version != version:
+            raise ArgumentError(
+                f"got {name} changed between the forward pass and the backward pass, which computes the steps again, "
+                "expected it as it was: change it after the backward pass, or give another loop"
+            )
 
 
 def _versions(blocks: Sequence[nn.Module]) -> list[int]:
