@@ -26,34 +26,36 @@ from cortexres.nn.loops.second_order import must_be_found_by_torch
 from cortexres.nn.norms import StepNorm
 
 _FINE = 1e-4  # of types whose rounding is finer
+_ROUGH = 1e-2  # what may be left of the equation for how far away the fixed point is
 
 
 @dataclass(frozen=True)
 class FixedPoint:
     """The steps without a graph, then the gradient by the implicit function theorem at the state they end in.
 
-    The output is that of any other loop. Its gradient is that of the plain loop only where the state has stopped
-    moving, so that is checked for every image, and a run that has not is refused with the figure. The state to start
-    from has the gradient zero: where a run ends does not depend on where nearby it began. Gradients of gradients, and
-    many at once, are refused.
+    The output is that of any other loop. Its gradient is that of the plain loop only where the state has come to the
+    fixed point, so that is checked for every image, and a run that has not is refused with the figure. A small step
+    alone does not tell: one that adds the share gamma of F is that much smaller than the way that is left, d, which is
+    found from ``(I - J) d = f(z) - z``. The state to start from has the gradient zero: where a run ends does not
+    depend on where nearby it began. Gradients of gradients, and many at once, are refused.
 
     Parameters
     ----------
     tolerance : float, optional
-        The most that one more step may change an image's state, ``||f(z) - z|| / ||f(z)||``, where that is not lost
-        in the rounding of the batch's largest state; 1e-4, or the rounding of a coarser type, by default. A step that
-        adds the share gamma of F moves a state by that share only: the fixed point may be 1 / gamma times further
-        away, or more.
+        How far away an image's fixed point may be, ``||d|| / ||f(z)||``, where that is not lost in the rounding of
+        the batch's largest state. By default 1e-4, or the rounding of a coarser type; and an image whose step is lost
+        in its rounding, ``||f(z) - z|| <= eps ||f(z)||``, has then come as far as its type lets it come, however far
+        that is.
     adjoint_tolerance : float
         The most that may be left of the equation for v, ``||g + J^T v - v|| / ||g||``.
     products : int
-        The most products with J^T that solving it may take.
+        The most products with J^T that solving it may take; the most with J, too, for how far away the fixed point is.
 
     Raises
     ------
     ArgumentError
-        If an option is not positive; in a run, if the state still moves; in the backward pass, if v is not found or
-        is to have a gradient itself.
+        If an option is not positive; in a run, if the state is still on its way, or no fixed point is found near it;
+        in the backward pass, if v is not found or is to have a gradient itself.
 
     References
     ----------
@@ -73,7 +75,7 @@ class FixedPoint:
                 raise ArgumentError(f"got {name}={value}, expected a positive number")
 
     def refusal(self, run: Run) -> str | None:
-        """Return what of a run it cannot do; None where it can do all, if the state stops moving."""
+        """Return what of a run it cannot do; None where it can do all, if the state comes to a fixed point."""
         if run.shared is None:
             return "blocks of their own (an untied network)"
         if not run.steps:
@@ -97,7 +99,7 @@ class FixedPoint:
             return state, state
         leaf = _fine(state).detach().requires_grad_()
         stepped = _one_step(run, leaf, weights)
-        self._check_still(stepped.detach(), leaf.detach(), state.dtype, run.steps)
+        self._check_there(stepped, leaf, state.dtype, run.steps)
 
         def adjoint(gradient: Tensor) -> Tensor:
             def transposed(v: Tensor) -> Tensor:
@@ -108,26 +110,39 @@ class FixedPoint:
         last: Tensor = _Implicit.apply(stepped, run.start, state, adjoint)  # type: ignore[no-untyped-call]
         return last, last
 
-    def _check_still(self, stepped: Tensor, state: Tensor, dtype: torch.dtype, steps: int) -> None:
-        """Check that one more step leaves every image's state where it is.
+    def _check_there(self, stepped: Tensor, leaf: Tensor, dtype: torch.dtype, steps: int) -> None:
+        """Check that every image's state is at its fixed point.
 
         Raises
         ------
         ArgumentError
-            If it does not.
+            If it is not, or none is found.
         """
-        tolerance = max(_FINE, torch.finfo(dtype).eps) if self.tolerance is None else self.tolerance
-        if not len(state):
+        if not len(leaf):
             return
-        moved, size = (stepped - state).flatten(1).norm(dim=1), stepped.flatten(1).norm(dim=1)
-        # a state that dies away gets smaller by the same share at every step: it is still once it is lost in rounding
-        floor = torch.finfo(size.dtype).eps * size.max()
-        ratio = float(torch.where(moved == 0, 0.0, moved / size.maximum(floor)).max())
+        eps = torch.finfo(dtype).eps
+        tolerance, lost = (max(_FINE, eps), eps) if self.tolerance is None else (self.tolerance, 0.0)
+        step, size = (stepped - leaf).detach(), _sizes(stepped.detach())
+        # a state that dies away gets smaller by the same share at every step: it is there once it is lost in rounding
+        size = size.maximum(torch.finfo(size.dtype).eps * size.max())
+        moving = ~(_sizes(step) <= lost * size)
+        if not bool(moving.any()):
+            return
+        step = torch.where(moving.view(-1, *(1 for _ in step.shape[1:])), step, 0.0)
+        way, left = solved(_jacobian(stepped, leaf), step, tolerance=_ROUGH, products=self.products)
+        if not left <= _ROUGH:
+            raise ArgumentError(
+                f"got a state z that moves after {steps} steps, (I - J) d = f(z) - z solved to {left:.2g} after "
+                f"{self.products} products with J, expected {_ROUGH:.2g}: there may be no fixed point near it; give "
+                "more products, or another loop"
+            )
+        far = _sizes(way)
+        ratio = float(torch.where(far == 0, 0.0, far / size).max())
         if not ratio <= tolerance:
             raise ArgumentError(
-                f"got a state z that still moves after {steps} steps, ||f(z) - z|| / ||f(z)|| = {ratio:.2g}, "
-                f"expected at most {tolerance:.2g}: no implicit gradient without a fixed point; give more steps, or "
-                "another loop"
+                f"got a state z that is still on its way after {steps} steps, d to the fixed point with "
+                f"||d|| / ||f(z)|| = {ratio:.2g}, expected at most {tolerance:.2g}: no implicit gradient before it is "
+                "there; give more steps, or another loop"
             )
 
     def _solved(self, transposed: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
@@ -166,6 +181,27 @@ class _Implicit(torch.autograd.Function):
             )
         to_start = gradient.new_zeros(ctx.start[0]) if ctx.needs_input_grad[1] else None
         return (ctx.adjoint(gradient) if ctx.needs_input_grad[0] else None), to_start, None, None
+
+
+def _jacobian(stepped: Tensor, leaf: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return v -> J v: the derivative with respect to u of J^T u, which autograd knows, times v."""
+    with torch.enable_grad():
+        u = torch.zeros_like(leaf, requires_grad=True)
+        back = torch.autograd.grad(stepped, leaf, u, create_graph=True)[0]
+
+    def product(v: Tensor) -> Tensor:
+        return torch.autograd.grad(back, u, v, retain_graph=True)[0]
+
+    return product
+
+
+def _sizes(states: Tensor) -> Tensor:
+    """Return the norm of each image's state, (batch,); squares of the smallest numbers are not to vanish."""
+    flat = states.flatten(1)
+    largest = flat.abs().amax(dim=1, keepdim=True)
+    scale = torch.where(largest.isfinite() & (largest > 0), largest, 1.0)
+    found: Tensor = (flat / scale).norm(dim=1) * scale[:, 0]
+    return found
 
 
 def _fine(tensor: Tensor) -> Tensor:
