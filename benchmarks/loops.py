@@ -37,6 +37,7 @@ from cortexres.nn.device import usable_device
 
 RESULTS = Path(__file__).parent / "results" / "loops.json"
 LEAST_ROUNDS, MOST_ROUNDS = 7, 300
+LONG_s, FEW_ROUNDS = 10.0, 3  # a round that takes so long, and how many of those
 Facts = dict[str, Any]
 
 
@@ -141,8 +142,8 @@ def _chosen(options: argparse.Namespace, device: torch.device) -> list[Case]:
 
 
 def _rounds(seconds: float) -> Callable[[float], int]:
-    """Return how many rounds of a length take so many seconds, seven at least."""
-    return lambda each: max(LEAST_ROUNDS, min(MOST_ROUNDS, int(seconds / each)))
+    """Return how many rounds of a length take so many seconds; seven at least, or three of the longest."""
+    return lambda each: max(FEW_ROUNDS if each > LONG_s else LEAST_ROUNDS, min(MOST_ROUNDS, int(seconds / each)))
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -255,6 +255,11 @@ def test_memory_of_movies_is_shown_and_not_judged() -> None:
     assert len(loops_tables.memory_table([held | {"movie": True}]).splitlines()) == 4
 
 
+def test_long_rounds_are_few() -> None:
+    rounds = loops_benchmark._rounds(4.0)
+    assert [rounds(each) for each in (0.001, 0.1, 9.0, 11.0)] == [300, 40, 7, 3]
+
+
 def test_benchmark_of_loops_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
     out = tmp_path / "loops.json"

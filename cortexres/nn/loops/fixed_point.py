@@ -26,6 +26,7 @@ from cortexres.nn.loops.second_order import must_be_found_by_torch
 from cortexres.nn.norms import StepNorm
 
 _FINE = 1e-4  # of types whose rounding is finer
+_COARSE = 16  # roundings, of others: a state stops where the share of a step that moves it is lost
 _ROUGH = 1e-2  # what may be left of the equation for how far away the fixed point is
 
 
@@ -43,9 +44,8 @@ class FixedPoint:
     ----------
     tolerance : float, optional
         How far away an image's fixed point may be, ``||d|| / ||f(z)||``, where that is not lost in the rounding of
-        the batch's largest state. By default 1e-4, or the rounding of a coarser type; and an image whose step is lost
-        in its rounding, ``||f(z) - z|| <= eps ||f(z)||``, has then come as far as its type lets it come, however far
-        that is.
+        the batch's largest state. By default 1e-4, or 16 roundings of a coarser type: 0.125 in bfloat16; and an image
+        whose step is lost in the rounding of float32 or float64 itself, ``||f(z) - z|| <= eps ||f(z)||``, is there.
     adjoint_tolerance : float
         The most that may be left of the equation for v, ``||g + J^T v - v|| / ||g||``.
     products : int
@@ -120,8 +120,9 @@ class FixedPoint:
         """
         if not len(leaf):
             return
-        eps = torch.finfo(dtype).eps
-        tolerance, lost = (max(_FINE, eps), eps) if self.tolerance is None else (self.tolerance, 0.0)
+        tolerance, lost = self.tolerance, 0.0
+        if tolerance is None:
+            tolerance, lost = max(_FINE, _COARSE * torch.finfo(dtype).eps), torch.finfo(leaf.dtype).eps
         step, size = (stepped - leaf).detach(), _sizes(stepped.detach())
         # a state that dies away gets smaller by the same share at every step: it is there once it is lost in rounding
         size = size.maximum(torch.finfo(size.dtype).eps * size.max())

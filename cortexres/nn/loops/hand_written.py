@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cortexres.nn.loops.leaky_form import LeakyForm, leaky_form, plain_steps, why_not_leaky
+from cortexres.nn.loops.refilled import Refilled
 from cortexres.nn.loops.run import Output, Readout, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 from cortexres.nn.loops.shares import is_one
@@ -169,13 +170,11 @@ class _Steps(torch.autograd.Function):
         states = _States(steps, start, kept=to_weight or readout == "all" or (same and bends))
         rates = _Rates(steps, start, kept=bends, same=states if same and len(states.rows) > 2 else None)
         last, picked = _forward(form, states, rates, steps, readout)
-        # a drive without a gradient is of use to gradients of gradients alone: it may be changed where none are taken
-        fixed = drive is not None and not drive.requires_grad
-        ctx.fixed = (drive.detach(), drive._version) if drive is not None and fixed else None
+        ctx.refilled = Refilled.of(drive)
         ctx.save_for_backward(
             weight,
             bias,
-            None if fixed else drive,
+            drive if ctx.refilled is None else None,
             start,
             states.rows if to_weight else None,
             rates.rows if bends else None,
@@ -194,7 +193,7 @@ class _Steps(torch.autograd.Function):
         needed = ctx.needs_input_grad[:4]
         found: tuple[Tensor | None, ...]
         if must_be_found_by_torch(given):
-            inputs = (weight, bias, _unchanged(ctx.fixed) if ctx.fixed is not None else drive, start)
+            inputs = (weight, bias, drive if ctx.refilled is None else ctx.refilled.as_it_was(), start)
             found = found_by_torch(
                 lambda own: plain_steps(ctx.form, own, ctx.steps, ctx.readout), inputs, needed, (to_output, to_last)
             )
@@ -203,23 +202,6 @@ class _Steps(torch.autograd.Function):
             back = _Backward(ctx.form, weight, states, rates, ctx.drive_shape, needed)
             found = back.run(to_output, to_last, ctx.readout, until)
         return (*found, None, None, None)
-
-
-def _unchanged(fixed: tuple[Tensor, int]) -> Tensor:
-    """Return the drive, if it is still that of the run.
-
-    Raises
-    ------
-    RuntimeError
-        If it is not, as torch raises for a tensor that it has saved.
-    """
-    drive, version = fixed
-    if drive._version != version:
-        raise RuntimeError(
-            "got an input that was modified by an inplace operation after the run, expected that of the run: gradients "
-            "of gradients, and many at once, need it; give a copy of the input, or loop=Plain()"
-        )
-    return drive
 
 
 class _Backward:
