@@ -7,8 +7,7 @@ and exits 1 if a target is missed. Contenders are checked against the plain loop
 turns, round after round, in one process. On a CPU that takes about ten minutes, in CPU seconds of one thread (or of
 more, `--threads`, by the clock of the wall). On a GPU the floor stands beside each time: operations and bytes over
 ceilings measured in the same run, and what starting a kernel per step takes; `--only`, `--units`, `--batch`,
-`--steps` and `--dtype` choose a part. ``--quick`` shrinks
-everything, to see that it works.
+`--steps` and `--dtype` choose a part. ``--quick`` shrinks everything, to see that it works.
 """
 
 from __future__ import annotations
