@@ -170,9 +170,9 @@ def test_how_far_the_fixed_point_is_decides_and_not_how_small_a_step_is() -> Non
 
 def test_a_coarse_type_does_not_hide_that_a_state_is_on_its_way() -> None:
     made = calm(NETWORKS["leaky"](rng=fresh(), dtype=torch.bfloat16))
-    slow = nn.Recurrent(nn.Block(made.block.transform, nn.SoftAssignment(0.01)), steps=50, readout="last")
+    slow = nn.Recurrent(nn.Block(made.block.transform, nn.SoftAssignment(0.01)), steps=100, readout="last")
     slow.loop = loops.FixedPoint()
-    with pytest.raises(ArgumentError, match=r"still on its way after 50 steps, .* expected at most 0\.12"):
+    with pytest.raises(ArgumentError, match=r"still on its way after 100 steps, .* expected at most 0\.12"):
         slow(torch.ones(3, 6, dtype=torch.bfloat16))
 
 
