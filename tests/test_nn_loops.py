@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -301,6 +302,27 @@ def test_a_gradient_that_is_large_before_gamma_does_not_overflow() -> None:
     for plain, own in zip(*found_.values(), strict=True):
         assert own.isfinite().all()
         assert (plain - own).abs().max() <= 1e-5 * plain.abs().max()
+
+
+@pytest.mark.parametrize("name", ["Plain", *LOOPS])
+def test_a_training_step_leaves_nothing_behind_for_the_collector(name: str) -> None:
+    def tensors() -> int:
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    loop, networks = (loops.Plain(), ("leaky",)) if name == "Plain" else LOOPS[name][:2]
+    gc.collect()
+    gc.disable()
+    try:
+        for network in networks[:3]:
+            case, counts = Case(network, readout="last"), []
+            made, (x, h_0) = case.made(0), case.inputs(0)
+            made.loop = loop
+            for _ in range(3):
+                torch.autograd.grad(made(x, h_0)[0].sum(), list(made.parameters()))
+                counts.append(tensors())
+            assert counts[1] == counts[2], network
+    finally:
+        gc.enable()
 
 
 def test_less_is_kept_where_less_is_needed() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from cortexres.nn.loops.map_backward import MapBackward
 from cortexres.nn.loops.map_form import MapForm, map_form, why_not_maps
 from cortexres.nn.loops.map_forward import MapForward, Span
+from cortexres.nn.loops.refilled import Refilled
 from cortexres.nn.loops.run import Output, Run
 from cortexres.nn.loops.second_order import found_by_torch, must_be_found_by_torch
 from cortexres.nn.norms import StepNorm
@@ -82,7 +83,9 @@ class _Steps(torch.autograd.Function):
         forward = MapForward(form, span, values, drive, start, keep=True)
         read, last = forward.run(start)
         flat = [tensor for saved in forward.kept for each in saved for tensor in each]
-        ctx.save_for_backward(drive, start, *values, forward.states, *forward.inputs.values(), *flat)
+        ctx.refilled = Refilled.of(drive)
+        fixed = drive if ctx.refilled is None else None
+        ctx.save_for_backward(fixed, start, *values, forward.states, *forward.inputs.values(), *flat)
         ctx.form, ctx.span, ctx.count, ctx.levels = form, span, len(values), tuple(forward.inputs)
         ctx.lengths = [[len(each) for each in saved] for saved in forward.kept]
         ctx.set_materialize_grads(False)
@@ -98,6 +101,7 @@ class _Steps(torch.autograd.Function):
         if all(gradient is None for gradient in gradients):
             return (None,) * len(ctx.needs_input_grad)
         if must_be_found_by_torch(gradients):
+            drive = drive if ctx.refilled is None else ctx.refilled.as_it_was()
             return None, None, *found_by_torch(
                 lambda inputs: _elementary(form, span, inputs), (drive, start, *values), needed, gradients
             )

@@ -151,7 +151,17 @@ class MapBackward:
         return g
 
     def run(self, to_output: Tensor | None, to_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of (drive, start, *parameters)."""
+        """Return the gradients of (drive, start, *parameters).
+
+        Once: the stages are let go, since they refer to this object, and would keep it and its memory in a cycle.
+        """
+        try:
+            return self._run(to_output, to_last)
+        finally:
+            self.stages.clear()
+            self.stages_of_first.clear()
+
+    def _run(self, to_output: Tensor | None, to_last: Tensor | None) -> tuple[Tensor | None, ...]:
         read = self.span.readout
         at = {} if to_output is None or read == "all" else {cast("int", read) - 1: to_output}
         if to_output is not None and read == "all":

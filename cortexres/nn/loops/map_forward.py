@@ -118,7 +118,16 @@ class MapForward:
         return self.frames[k] * self.form.added if self.partial else self.frames[k]
 
     def run(self, start: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return (wanted states, last state); what the backward pass needs is in `states`, `inputs` and `kept`."""
+        """Return (wanted states, last state); what the backward pass needs is in `states`, `inputs` and `kept`.
+
+        Once: the stages are let go, since they refer to this object, and would keep it and its memory in a cycle.
+        """
+        try:
+            return self._run(start)
+        finally:
+            self.stages.clear()
+
+    def _run(self, start: Tensor) -> tuple[list[Tensor], Tensor]:
         state, read = start, []
         if self.states is not None:
             self.states[0] = start
