@@ -234,9 +234,10 @@ class _Backward:
         like = cast("Tensor", to_last if to_output is None else next(iter(at.values())))
         spare = [like.new_zeros(like.shape) for _ in range(2)]
         gradient = spare[0] if to_last is None else spare[0].copy_(to_last)
-        rows = like.new_empty(min(_CHUNK, until), *like.shape)
-        for first in reversed(range(0, until, _CHUNK)):
-            count = min(_CHUNK, until - first)
+        most = _CHUNK if self.needed[0] else _CHUNK // 8  # sums, unlike products, are no faster for many steps
+        rows = like.new_empty(min(most, until), *like.shape)
+        for first in reversed(range(0, until, most)):
+            count = min(most, until - first)
             for k in reversed(range(count)):
                 if first + k in at:
                     gradient.add_(at[first + k])
