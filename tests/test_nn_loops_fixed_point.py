@@ -337,3 +337,13 @@ def test_the_adjoint_equation_is_solved_by_few_products_even_where_iterating_it_
     assert len(calls) < 100
     assert solved(apply, torch.zeros_like(g), tolerance=1e-11, products=500)[1] == 0
     assert solved(apply, g, tolerance=1e-11, products=4)[1] > 1e-11
+
+
+def test_a_transform_that_is_not_known_to_be_the_same_at_each_step_is_refused() -> None:
+    class Warming(nn.Dense):
+        def forward(self, state: Tensor, drive: Tensor | None = None, step: int = 0) -> Tensor:
+            return super().forward(state, drive, step) / (step + 1)
+
+    made = nn.Recurrent(nn.Block(Warming(4, rng=0), nn.SoftAssignment(0.2)), steps=9, readout="last")
+    why = loops.FixedPoint().refusal(made.run_of(torch.zeros(2, 4)))
+    assert why == "the transform Warming, which may do another thing at each step"

@@ -373,12 +373,35 @@ def test_the_trial_tells_a_right_loop_from_a_wrong_one(dtype: torch.dtype) -> No
     def late(form: LeakyForm, start: Tensor, *rest: Any) -> tuple[Tensor | None, Tensor]:
         return plain(replace(form, drive=None if form.drive is None else form.drive.detach()), start, *rest)
 
+    def steep(form: LeakyForm, start: Tensor, *rest: Any) -> tuple[Tensor | None, Tensor]:
+        return plain(form, 2 * start - start.detach(), *rest)  # the same numbers, twice the gradient
+
     eps = torch.finfo(dtype).eps
+    assert trial_error(steep, units=20, batch=9, dtype=dtype, device=CPU) > 0.1
     with torch.no_grad():
         assert trial_error(plain, units=20, batch=9, dtype=dtype, device=CPU) <= 8 * eps
     assert trial_error(wrong, units=20, batch=9, dtype=dtype, device=CPU) > 0.1
     with pytest.raises(RuntimeError, match="not have been used"):
         trial_error(late, units=20, batch=9, dtype=dtype, device=CPU)
+
+
+def test_a_trial_without_memory_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials: list[int] = []
+
+    def starved(*_: Any, **sizes: Any) -> float:
+        trials.append(sizes["units"])
+        if len(trials) == 1:
+            raise torch.OutOfMemoryError("no memory")
+        return 0.0
+
+    monkeypatch.setattr(fused, "trial_error", starved)
+    fused._why_not_right.cache_clear()
+    kind = (CPU, torch.float32, 20, 4)
+    with pytest.raises(fused._NotNow, match="no memory to: no memory"):
+        fused._why_not_right(*kind)
+    assert [fused._why_not_right(*kind) for _ in range(2)] == [None, None]
+    assert trials == [20, 20]
+    fused._why_not_right.cache_clear()
 
 
 COMPILED = [(80, "fp32", 200, 4, False, 8)]

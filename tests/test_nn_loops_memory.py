@@ -81,6 +81,16 @@ def test_a_thousand_steps_need_a_tenth_of_the_memory_at_most() -> None:
         assert kept <= peak <= plain / 10, inner  # and the plain loop has its peak above what it keeps
 
 
+def test_the_frames_of_a_movie_are_not_kept_a_second_time() -> None:
+    made = NETWORKS["leaky, own weights of the input"](rng=fresh(), dtype=torch.float32, steps=1000, readout="last")
+    movie, weights, peaks = torch.randn(64, 1000, 3), list(made.parameters()), []
+    for loop in (loops.Plain(), loops.Checkpointed(inner=loops.HandWritten())):
+        made.loop = loop
+        torch.autograd.grad(made(movie)[0].square().sum(), weights)
+        peaks.append(peak_bytes(lambda: torch.autograd.grad(made(movie)[0].square().sum(), weights)))
+    assert peaks[1] <= peaks[0] / 5
+
+
 @pytest.mark.parametrize("segments", [1, 2, 4, 8, 9, 20])
 def test_any_number_of_segments_gives_the_same(segments: int) -> None:
     for readout in ("all", "last", 5):

@@ -240,4 +240,7 @@ def _why_told(run: Run) -> str | None:
     norms = [module for module in block.modules() if isinstance(module, StepNorm)]
     if any(len(rows) > 1 for norm in norms for rows in (*norm.parameters(), *norm.buffers())):
         return "normalisation with parameters or statistics for each step"
+    transform = block.transform
+    if type(transform).__module__.partition(".")[0] != "cortexres":
+        return f"the transform {type(transform).__name__}, which may do another thing at each step"
     return None

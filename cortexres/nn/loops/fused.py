@@ -57,7 +57,10 @@ class Fused:
             return "anything where Triton is not installed"
         if start.device.type != "cuda":
             return None if fused_launch.kernels().INTERPRETED else "anything on a CPU: Triton was imported to compile"
-        return _why_not_right(start.device, start.dtype, start.shape[1], fused_launch.tile_of(start).samples)
+        try:
+            return _why_not_right(start.device, start.dtype, start.shape[1], fused_launch.tile_of(start).samples)
+        except _NotNow as error:  # which is not remembered
+            return str(error)
 
     def __call__(self, run: Run) -> Output:
         """Return (output, last state)."""
@@ -120,19 +123,33 @@ class _Steps(torch.autograd.Function):
         return (*found, None, None, None)
 
 
+class _NotNow(Exception):
+    """Whether kernels are right cannot be found out at this moment."""
+
+
 def _wants_interpreter() -> bool:
     return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "y", "yes", "t", "true", "on")
 
 
 @cache
 def _why_not_right(device: torch.device, dtype: torch.dtype, units: int, samples: int) -> str | None:
-    """Return why kernels of a kind are not to be used on a device; found out once, by a trial."""
+    """Return why kernels of a kind are not to be used on a device; found out once, by a trial.
+
+    Raises
+    ------
+    _NotNow
+        If it cannot be found out now.
+    """
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise _NotNow("a kind of run that was not tried before a CUDA graph was begun")
     allowed = (8 if dtype.itemsize == 2 else 64) * torch.finfo(dtype).eps
     # the largest batch that is cut in this way, less some, so that the last program has empty places
     batch = samples * fused_launch.multiprocessors(device) - 1
     try:
         off = trial_error(run_fused, units=units, batch=batch, dtype=dtype, device=device)
         why = None if off <= allowed else f"a relative error of {off:.2g}, above {allowed:.2g}"
+    except torch.OutOfMemoryError as error:
+        raise _NotNow(f"a kind of run that has not been tried, since there was no memory to: {error}") from error
     except Exception as error:  # whatever a compiler, a driver or a card can raise
         why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     if why is None:
