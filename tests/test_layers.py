@@ -35,7 +35,8 @@ def test_constraints_pin_every_direct_dependency() -> None:
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     names = {line.split(">")[0].split("<")[0].strip() for line in wanted}
-    assert names <= pinned
+    # a GPU build of torch pins the Triton that it is made for: another pin could not be installed beside it
+    assert names - pinned == {"triton"}
 
 
 def test_readme_lines_are_one_command_each() -> None:

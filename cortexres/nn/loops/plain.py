@@ -18,6 +18,7 @@ class Plain:
 
     def __call__(self, run: Run) -> Output:
         """Return (output, last state)."""
+        run.check_reached()
         state, read = run.start, []
         with computed_once(run.shared is not None, *run.blocks()):
             for step in range(run.steps):
