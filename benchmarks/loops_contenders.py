@@ -207,5 +207,5 @@ def _why_not_timed(way: Way, right: tuple[Tensor, ...], case: Case) -> str | Non
     for name, expected, value in zip(("output", *["gradient"] * len(got)), right, got, strict=False):
         size, apart = float(expected.abs().max()), float((value - expected).abs().max())
         if value.shape != expected.shape or not apart <= SAME[case.dtype] * size:
-            return f"differs: its {name} is {apart / size:.1e} of the largest value off the plain loop's"
+            return f"differs: its {name} is {apart / max(size, 1e-30):.1e} of the largest value off the plain loop's"
     return None
