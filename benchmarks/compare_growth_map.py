@@ -36,7 +36,7 @@ def main() -> None:
     brain = shared + rng.standard_normal((times, n, p))
     network = shared + rng.standard_normal((blocks, n, p))
     del shared
-    make = (OURS if who == "ours" else _peers())[name]
+    make = OURS[name] if who == "ours" else _peer(name)
     make(brain[:1, :10, :5].copy(), network[:1, :10, :5].copy())  # what happens only the first time
     before = _resident_bytes()
     seconds = [_timed(make, brain, network, out)]
@@ -127,23 +127,27 @@ OURS: dict[str, Maps] = {
 }
 
 
-def _peers() -> dict[str, Maps]:
-    def rsatoolbox(dissimilarity: str, comparison: str) -> Maps:
-        from rsatoolbox.data import Dataset
-        from rsatoolbox.rdm import calc_rdm, concat
-        from rsatoolbox.rdm import compare as compared
+PEERS = {
+    "RSA, squared Euclidean": ("euclidean", "corr"),
+    "RSA, 1 - correlation": ("correlation", "corr"),
+    "linear CKA, biased": ("euclidean", "cosine_cov"),
+}
 
-        def of(activity: np.ndarray) -> object:
-            return concat([calc_rdm(Dataset(state), method=dissimilarity) for state in activity])
 
-        return lambda brain, network: compared(of(brain), of(network), method=comparison)
+def _peer(name: str) -> Maps:
+    """Return scikit-learn's ridge, or the maps of rsatoolbox by its (dissimilarity, comparison), imported here."""
+    if name not in PEERS:
+        return _ridge_of_peer
+    from rsatoolbox.data import Dataset
+    from rsatoolbox.rdm import calc_rdm, concat
+    from rsatoolbox.rdm import compare as compared
 
-    return {
-        "RSA, squared Euclidean": rsatoolbox("euclidean", "corr"),
-        "RSA, 1 - correlation": rsatoolbox("correlation", "corr"),
-        "linear CKA, biased": rsatoolbox("euclidean", "cosine_cov"),
-        "ridge, left-out predictions": _ridge_of_peer,
-    }
+    dissimilarity, comparison = PEERS[name]
+
+    def of(activity: np.ndarray) -> object:
+        return concat([calc_rdm(Dataset(state), method=dissimilarity) for state in activity])
+
+    return lambda brain, network: compared(of(brain), of(network), method=comparison)
 
 
 if __name__ == "__main__":
