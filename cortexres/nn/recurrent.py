@@ -173,20 +173,21 @@ class Recurrent(nn.Module):
         self, x: Tensor, h_0: Tensor | None = None, *, steps: int | None = None, first_step: int = 0
     ) -> Trajectory:
         """Return every state of a run, with what each step carried and added; arguments and errors as in `forward`."""
-        count = self._count(x, steps, first_step)
-        state = self._start(x, h_0, first_step)
+        run = self.run_of(x, h_0, steps=steps, first_step=first_step)
+        state = run.start
         rows = [(state, state, torch.zeros_like(state))]
         with computed_once(self.tied, self):
-            for step in range(count):
+            for step in range(run.steps):
                 block, index = self.at(first_step + step)
-                carried, update = block.parts(state, self._drive(x, step), index)
-                state = self._noisy(block.finish(carried + update))
+                carried, update = block.parts(state, run.drive_at(step), index)
+                state = run.noisy(block.finish(carried + update))
                 rows.append((state, carried, update))
         return Trajectory(*(torch.stack(column, dim=1) for column in zip(*rows, strict=True)))
 
     def entered(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return (state before the first step, drive of every step or None) for an input that stays the same."""
-        return self._start(x, None, 0), self._drive(x, 0)
+        run = self.run_of(x, steps=0)
+        return run.start, run.drive_at(0)
 
     def chain(self) -> Chain:
         """Return the network as a chain that is read as its last state; noise is left out."""
@@ -290,15 +291,6 @@ class Recurrent(nn.Module):
                 f"{first.shape[0]}"
             )
         return driven(h_0, first) if enters else h_0
-
-    def _drive(self, x: Tensor, step: int) -> Tensor | None:
-        """Return what enters at a step."""
-        if self.injection == "first":
-            return None
-        return x[:, step] if self._is_movie(x) else x
-
-    def _noisy(self, state: Tensor) -> Tensor:
-        return state + self.noise * torch.randn_like(state) if self.noise else state
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows in the brackets."""

@@ -19,7 +19,7 @@ from cortexres.nn.block import Block
 from cortexres.nn.loops.adjoint import solved
 from cortexres.nn.loops.choice import choose
 from cortexres.nn.loops.held_weights import Held, held_weights, lent_weights
-from cortexres.nn.loops.overseen import why_steps_must_be_called
+from cortexres.nn.loops.overseen import why_not_shared_steps, why_steps_must_be_called
 from cortexres.nn.loops.repeatable import why_not_again
 from cortexres.nn.loops.run import Output, Run
 from cortexres.nn.loops.second_order import must_be_found_by_torch
@@ -76,12 +76,9 @@ class FixedPoint:
 
     def refusal(self, run: Run) -> str | None:
         """Return what of a run it cannot do; None where it can do all, if the state comes to a fixed point."""
-        if run.shared is None:
-            return "blocks of their own (an untied network)"
-        if not run.steps:
-            return "no steps"
-        if run.noise:
-            return "noise"
+        why = why_not_shared_steps(run)
+        if run.shared is None or why is not None:
+            return why
         if run.drive is not None and run.movie:
             return "a movie, under which no state stays"
         if run.readout not in ("last", run.steps):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cortexres.nn.block import Block
-from cortexres.nn.loops.overseen import why_steps_must_be_called
+from cortexres.nn.loops.overseen import why_not_shared_steps, why_steps_must_be_called
 from cortexres.nn.loops.run import Readout, Run
 from cortexres.nn.loops.shares import Share, shares, why_not_shares
 from cortexres.nn.transforms.dense import Dense
@@ -64,12 +64,9 @@ class LeakyForm:
 def why_not_leaky(run: Run) -> str | None:
     """Return what of a run is not that of a dense leaky network, or needs the block to be called; None if nothing."""
     block = run.shared
-    if block is None:
-        return "blocks of their own (an untied network)"
-    if not run.steps:
-        return "no steps"
-    if run.noise:
-        return "noise"
+    why = why_not_shared_steps(run)
+    if block is None or why is not None:
+        return why
     return _why_not_block(block) or why_steps_must_be_called(run, *block.parameters()) or _why_not_shapes(run, block)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cortexres.nn.block import Block
 from cortexres.nn.loops.leaky_form import activation_name
 from cortexres.nn.loops.map_operations import Activation, Bias, Convolution, Entering, Normalisation, Operation
-from cortexres.nn.loops.overseen import why_steps_must_be_called
+from cortexres.nn.loops.overseen import why_not_shared_steps, why_steps_must_be_called
 from cortexres.nn.loops.run import Run
 from cortexres.nn.loops.shares import Share, shares, why_not_shares
 from cortexres.nn.norms import StepNorm
@@ -48,12 +48,9 @@ class MapForm:
 def why_not_maps(run: Run) -> str | None:
     """Return what of a run is not a shared block of convolutions, or needs it to be called; None if nothing."""
     block = run.shared
-    if block is None:
-        return "blocks of their own (an untied network)"
-    if not run.steps:
-        return "no steps"
-    if run.noise:
-        return "noise"
+    why = why_not_shared_steps(run)
+    if block is None or why is not None:
+        return why
     if run.start.ndim != 4 or not run.start.numel():
         return f"a state of shape {tuple(run.start.shape)}"
     return (

@@ -32,10 +32,9 @@ def why_steps_must_be_called(run: Run, *tensors: Tensor | None) -> str | None:
         Tracing, transforms of functions (`torch.func`, forward-mode derivatives), modes that see every operation,
         autocast, hooks on modules, tensors of other classes, types or devices than the state.
     """
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return "a run that is compiled, exported or traced"
-    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
-        return "a transform of torch.func or a forward-mode derivative"
+    why = why_transformed()
+    if why is not None:
+        return why
     if torch._C._len_torch_dispatch_stack() or _sees_functions():
         return "a mode of torch that sees every operation"
     if torch.is_autocast_enabled(run.start.device.type):
@@ -43,6 +42,24 @@ def why_steps_must_be_called(run: Run, *tensors: Tensor | None) -> str | None:
     if hooked(run):
         return "hooks on modules"
     return _unlike(run.start, run.drive, *tensors)
+
+
+def why_transformed() -> str | None:
+    """Return what makes another program of the steps than one that runs now; None if nothing."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "a run that is compiled, exported or traced"
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return "a transform of torch.func or a forward-mode derivative"
+    return None
+
+
+def why_not_shared_steps(run: Run) -> str | None:
+    """Return why a run is not one of steps that share a block and draw nothing; None where it is."""
+    if run.shared is None:
+        return "blocks of their own (an untied network)"
+    if not run.steps:
+        return "no steps"
+    return "noise" if run.noise else None
 
 
 def _sees_functions() -> bool:

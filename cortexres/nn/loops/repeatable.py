@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.nn.modules import batchnorm, dropout
 
-from cortexres.nn.loops.overseen import hooked
+from cortexres.nn.loops.overseen import hooked, why_transformed
 from cortexres.nn.loops.run import Run
 from cortexres.nn.norms import StepNorm
 
@@ -15,10 +14,9 @@ _KNOWN = ("torch", "cortexres")  # packages whose modules are known to treat eac
 
 def why_not_again(run: Run) -> str | None:
     """Return what of a run a second pass over its steps would change, or would show to others; None if nothing."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return "a run that is compiled, exported or traced"
-    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
-        return "a transform of torch.func or a forward-mode derivative"
+    why = why_transformed()
+    if why is not None:
+        return why
     if hooked(run):
         return "hooks on modules, which would be called again"
     if any(_moves_statistics(module) for module in _modules(run)):

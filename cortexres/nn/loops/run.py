@@ -65,7 +65,10 @@ class Run:
     def after(self, state: Tensor, step: int) -> Tensor:
         """Return the state after a step of this run, counted from 0, noise included."""
         block, index = self.at(self.first_step + step)
-        state = block(state, self.drive_at(step), index)
+        return self.noisy(block(state, self.drive_at(step), index))
+
+    def noisy(self, state: Tensor) -> Tensor:
+        """Return a state with the noise of a step."""
         return state + self.noise * torch.randn_like(state) if self.noise else state
 
     def wanted(self, step: int) -> bool:
